@@ -1,0 +1,1 @@
+"""The planner: pure functions from a snapshot of a run to what is to be done next."""

@@ -1,0 +1,1 @@
+"""What people read: the results table, the HTML page, the model card."""

@@ -1,0 +1,1 @@
+"""Artifacts by URI: one small port, an adapter for each scheme."""

@@ -1,0 +1,1 @@
+"""The operator: the same plan, applied to a Kubernetes cluster."""

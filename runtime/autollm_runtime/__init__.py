@@ -1,0 +1,1 @@
+"""What runs inside a worker: prepare, train, evaluate, publish. PyTorch lives only here."""

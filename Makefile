@@ -1,0 +1,59 @@
+# `make quickstart` and `make test` install all they need into .venv and the cache; nothing else has to be done first.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+export UV_LINK_MODE ?= copy
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help install quickstart check lint types contracts unit test soak bench lock generate browser clean
+
+help:             ## Tell what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: $(INSTALLED)  ## Install everything into .venv
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+quickstart: $(INSTALLED)  ## Train, search, merge and publish a real model in about ten minutes
+	@$(BIN)/python examples/quickstart/make_data.py
+	@$(BIN)/autollm run examples/quickstart/run.yaml
+
+check: lint types contracts unit  ## What a change must pass: two minutes
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+types: $(INSTALLED)
+	@$(BIN)/mypy
+contracts: $(INSTALLED)
+	@$(BIN)/lint-imports --no-logo > .contracts.log || { cat .contracts.log; exit 1; }
+	@$(BIN)/python -m autollm.resources.generate --check
+unit: $(INSTALLED)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2
+
+browser:          ## Install Debian's Chromium where it is missing
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || { echo "The report is tested in a real browser: install Debian's package chromium (as root: apt-get install chromium)."; exit 1; }
+
+test: check browser  ## Every test
+	@$(BIN)/python -m pytest tests/integration tests/end_to_end
+
+soak: $(INSTALLED) browser  ## The same tests with bigger counts: hours
+	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
+
+bench: $(INSTALLED)  ## Every figure, one JSON line each
+	@for program in benchmarks/[a-z]*.py; do $(BIN)/python $$program || exit 1; done
+
+generate: $(INSTALLED)  ## Write what is generated from the types: CRDs, schema, reference
+	@$(BIN)/python -m autollm.resources.generate
+
+lock: $(INSTALLED)  ## Choose versions anew
+	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean:
+	@rm -rf .venv runs examples/quickstart/data

@@ -6,7 +6,6 @@ A command is an entry point of the group `autollm.commands`: the name is what th
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
@@ -18,7 +17,7 @@ from autollm.errors import AutoLLMError, DocumentError, Interrupted
 
 GROUP = "autollm.commands"
 USUAL_ORDER = ("init", "validate", "run", "status", "watch", "report", "compare", "rollback", "merge")
-SUCCEEDED, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 143
+FAILED, WRONG_USAGE, INTERRUPTED, STOPPED = 1, 2, 130, 143
 
 
 class LazyGroup(click.Group):
@@ -52,27 +51,18 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, module_summary(points[name].module)) for name in self.list_commands(ctx)])
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line; what goes wrong is one message on stderr and an exit code, never a traceback."""
-        if not kwargs.pop("standalone_mode", True):
-            return super().main(*args, standalone_mode=False, **kwargs)
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what goes wrong is one message on stderr and an exit code, never a traceback."""
         try:
-            code = super().main(*args, standalone_mode=False, **kwargs)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            _end("Stopped.", STOPPED)
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _end(ctx, "interrupted", INTERRUPTED)
         except Interrupted as error:
-            _end(str(error), STOPPED)
+            _end(ctx, str(error), STOPPED)
         except DocumentError as error:
-            _end(str(error), WRONG_USAGE)
+            _end(ctx, str(error), WRONG_USAGE)
         except AutoLLMError as error:
-            _end(str(error), FAILED)
-        except BrokenPipeError:  # the reader, such as `head`, has gone: say nothing more, not even at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(FAILED)
-        sys.exit(code if isinstance(code, int) else SUCCEEDED)
+            _end(ctx, str(error), FAILED)
 
 
 def _load(point: EntryPoint) -> click.Command:
@@ -91,9 +81,9 @@ def _load(point: EntryPoint) -> click.Command:
     return command
 
 
-def _end(message: str, code: int) -> NoReturn:
-    click.echo(f"Error: {message}" if code in (FAILED, WRONG_USAGE) else message, err=True)
-    sys.exit(code)
+def _end(ctx: click.Context, message: str, code: int) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    ctx.exit(code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -9,6 +9,7 @@ class ExitCode(IntEnum):
     """How a worker ended."""
 
     DONE = 0
+    FAILED = 1
     USAGE = 2
     BAD_INPUT = 42
     OUT_OF_GPU_MEMORY = 43

@@ -1,0 +1,119 @@
+"""`autollm-runtime`: one program, told what to do by one task document, that ends with an exit code of the worker contract."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autollm.contract.exit_codes import ExitCode
+from autollm.contract.folder import ObjectFolder
+from autollm.contract.tasks import TASK, AnyTask
+from autollm_runtime.worker.context import Context
+from autollm_runtime.worker.ending import Ending, ending_of, write_termination
+from autollm_runtime.worker.feed import FolderFeed
+from autollm_runtime.worker.logs import quieten_libraries, start_logging
+from autollm_runtime.worker.reports import FolderReports
+from autollm_runtime.worker.stopping import stop_on_signals
+
+_log = logging.getLogger(__name__)
+
+Work = Callable[[AnyTask, Context], None]
+
+# By name, so that a task imports what its own kind needs and nothing else.
+WORK: Mapping[str, str] = {
+    "Prepare": "autollm_runtime.prepare:run_prepare",
+    "Train": "autollm_runtime.train:run_train",
+    "Evaluate": "autollm_runtime.evaluate:run_evaluate",
+    "Publish": "autollm_runtime.merge:run_publish",
+    "Pin": "autollm_runtime.merge:run_pin",
+}
+KINDS: Mapping[str, frozenset[str]] = {
+    "prepare": frozenset({"Prepare"}),
+    "train": frozenset({"Train"}),
+    "evaluate": frozenset({"Evaluate"}),
+    "publish": frozenset({"Publish", "Pin"}),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one task, or the fork server, and return the exit code."""
+    quieten_libraries()
+    options = _parser().parse_args(argv)
+    if options.command == "serve":
+        from autollm_runtime.worker.serve import serve
+
+        return serve(main)
+    start_logging()
+    ending = _run(options)
+    if options.termination is not None:
+        write_termination(options.termination, ending.reason, ending.message)
+    return int(ending.code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="autollm-runtime", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in KINDS:
+        task = commands.add_parser(command, help=f"run one {command} task")
+        task.add_argument("--task", type=Path, required=True, metavar="FILE", help="the task document")
+        task.add_argument("--objects", type=Path, required=True, metavar="DIR", help="the folder of objects that is reported to")
+        task.add_argument("--termination", type=Path, metavar="FILE", help="where reason and message of the end are written")
+        task.add_argument("--scratch", type=Path, metavar="DIR", help="a folder of the task's own (default: scratch, beside FILE)")
+        task.add_argument("--threads", type=_threads, metavar="N", help="threads to compute with (default: one for each core)")
+    commands.add_parser("serve", help="fork a worker for each JSON line on standard input, PyTorch being imported already")
+    return parser
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads: give a whole number from 1")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> Ending:
+    stop = stop_on_signals()
+    try:
+        task = TASK.validate_json(options.task.read_bytes())
+    except (OSError, ValidationError) as error:
+        _log.error("the task document cannot be read", extra={"task": str(options.task), "cause": str(error)})
+        return Ending(ExitCode.USAGE, "InvalidTask", f"the task document {options.task.name} cannot be read: {error}")
+    if task.kind not in KINDS[options.command]:
+        message = f"`autollm-runtime {options.command}` was given a task of kind {task.kind}: use the command of that kind"
+        return Ending(ExitCode.USAGE, "InvalidTask", message)
+    scratch: Path = options.scratch or options.task.parent / "scratch"
+    threads: int = options.threads or len(os.sched_getaffinity(0))
+    objects = ObjectFolder(options.objects)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        work = _load(task.kind, threads)
+        work(task, Context(reports=FolderReports(objects), trials=FolderFeed(objects), scratch=scratch, stop=stop, threads=threads))
+    except Exception as error:
+        ending = ending_of(error)
+        if ending.unexpected:
+            _log.exception("the task failed", extra={"task": task.id, "kind": task.kind})
+        else:
+            _log.warning("the task ended", extra={"task": task.id, "kind": task.kind, "reason": ending.reason, "cause": ending.message})
+        return ending
+    return Ending(ExitCode.DONE, "Completed", "")
+
+
+def _load(kind: str, threads: int) -> Work:
+    """Import the program of one kind of task and give its libraries their threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    work: Work = pkgutil.resolve_name(WORK[kind])
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    return work
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What a task is given beside its document."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from autollm.errors import Interrupted
+from autollm_runtime.worker.feed import TrialFeed
+from autollm_runtime.worker.reports import Reports
+
+
+@dataclass(frozen=True)
+class Context:
+    """The surroundings of one task.
+
+    `scratch` is a folder of the task's own, kept from one attempt to the next and of no value once it is done. `stop` is
+    set when the task is asked to save and end. `threads` is how many threads it may compute with.
+    """
+
+    reports: Reports
+    trials: TrialFeed
+    scratch: Path
+    stop: threading.Event
+    threads: int
+
+    def check_stop(self) -> None:
+        """Raise Interrupted if the task was asked to stop; to be called where what was done is saved."""
+        if self.stop.is_set():
+            raise Interrupted("the task was asked to stop")

@@ -1,0 +1,79 @@
+"""How a worker ends: an exit code that says whether trying again can help, and a reason and a sentence for the user."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+
+from autollm.contract.exit_codes import ExitCode
+from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError
+
+TERMINATION_BYTES = 4096
+"""What Kubernetes keeps of a container's termination message."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The exit code of a worker and what it leaves in its termination file."""
+
+    code: ExitCode
+    reason: str
+    message: str
+
+    @property
+    def unexpected(self) -> bool:
+        """Whether this is a defect, whose traceback belongs in the log."""
+        return self.code is ExitCode.FAILED
+
+
+def ending_of(error: BaseException) -> Ending:
+    """Return how a worker ends that was left by an exception."""
+    match error:
+        case InputError():
+            return _of(ExitCode.BAD_INPUT, error)
+        case OutOfMemoryError():
+            return _of(ExitCode.OUT_OF_GPU_MEMORY, error)
+        case TemporaryError():
+            return _of(ExitCode.TEMPORARY, error)
+        case Interrupted():
+            return _of(ExitCode.STOPPED, error)
+        case AutoLLMError():
+            return _of(ExitCode.FAILED, error)
+        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return Ending(ExitCode.TEMPORARY, "DiskFull", f"no space is left to write {error.filename or 'a file'}: free some, then go on")
+        case ConnectionError() | TimeoutError():
+            return Ending(ExitCode.TEMPORARY, "Unreachable", f"something outside did not answer: {error}")
+        case _ if is_out_of_memory(error):
+            message = f"the memory does not suffice even for the smallest batch: {error}"
+            return Ending(ExitCode.OUT_OF_GPU_MEMORY, OutOfMemoryError.reason, message)
+        case _:
+            return Ending(ExitCode.FAILED, "InternalError", f"{type(error).__name__}: {error}; the log has the traceback")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory for tensors ran out, on an accelerator or on this machine, without importing PyTorch."""
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def write_termination(path: Path, reason: str, message: str) -> None:
+    """Write the termination file, in place because Kubernetes mounts it, the message cut so that the whole fits 4096 bytes."""
+    if len(_encode(reason, message)) > TERMINATION_BYTES:
+        too_long = bisect_right(range(len(message)), TERMINATION_BYTES, key=lambda length: len(_encode(reason, message[:length] + "…")))
+        message = message[: too_long - 1] + "…"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_encode(reason, message))
+
+
+def _encode(reason: str, message: str) -> bytes:
+    return json.dumps({"reason": reason, "message": message}, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _of(code: ExitCode, error: AutoLLMError) -> Ending:
+    return Ending(code, error.reason, str(error))

@@ -1,0 +1,70 @@
+"""All that a plan is made from: a run, its children, and how its tasks are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from autollm.resources.delta_training import DeltaTraining
+from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.metadata import Failure
+from autollm.resources.run import AutoLLMRun, RunSpec
+
+TaskKind = Literal["Prepare", "Train", "Evaluate", "Publish", "Pin"]
+Phase = Literal["Running", "Succeeded", "Failed"]
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """How a task is doing, as its engine knows it.
+
+    Attributes:
+        phase: Running also while it waits for its turn or to be tried again; Failed once it will not be tried again.
+        finished: When it ended; None while it runs.
+        slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
+        size: Of evaluators, how many slots there are.
+    """
+
+    id: str
+    kind: TaskKind
+    phase: Phase
+    failure: Failure | None = None
+    exit_code: int | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    slots: Mapping[int, datetime] = field(default_factory=dict)
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it stands.
+
+    Attributes:
+        run: The document with the status that was last written and what workers reported in it.
+        sources_seen: What the sources looked like when they were last looked at; another text makes the data be prepared again.
+        exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
+    """
+
+    run: AutoLLMRun
+    trainings: tuple[DeltaTraining, ...] = ()
+    trials: tuple[MergeTrial, ...] = ()
+    tasks: tuple[TaskState, ...] = ()
+    sources_seen: str = ""
+    exhausted: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.metadata.name
+
+    @property
+    def spec(self) -> RunSpec:
+        """What the user asked for."""
+        return self.run.spec
+
+    def task(self, task_id: str) -> TaskState | None:
+        """Return the state of a task, or None where its engine knows none of that id."""
+        return next((task for task in self.tasks if task.id == task_id), None)

@@ -1,0 +1,120 @@
+"""Which deltas a run needs: every method on every chunk it fits, and train-on-all where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autollm.contract.digests import digest_document
+from autollm.contract.keys import delta_key
+from autollm.contract.layout import child_name
+from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel, TrainingChunk
+from autollm.resources.facts import ChunkFact, ModelFact, Prepared, Shape
+from autollm.resources.run import RunSpec
+from autollm.resources.training import Adapter, Lora, Method
+
+ALL = "all"
+USABLE: Mapping[str, frozenset[Shape]] = {
+    "sft": frozenset({"messages", "preference"}),
+    "dpo": frozenset({"preference"}),
+    "pretrain": frozenset({"text"}),
+}
+"""The shapes of records that each kind of method can learn from."""
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """One delta that a run needs: its name in the space of weights, and the training that makes it."""
+
+    delta: str
+    spec: DeltaTrainingSpec
+
+    @property
+    def key(self) -> str:
+        """The key of the delta in the artifacts."""
+        return self.spec.key
+
+    @property
+    def start(self) -> str | None:
+        """The key of the delta that this one continues."""
+        return self.spec.start
+
+    def name(self, run: str) -> str:
+        """Return the name of the DeltaTraining; two deltas of one key, as of methods that differ in name alone, have two."""
+        return child_name(run, digest_document({"key": self.key, "delta": self.delta}))
+
+
+def planned_trainings(spec: RunSpec, prepared: Prepared) -> tuple[PlannedTraining, ...]:
+    """Return the trainings of a run in the order of chunks, then of methods, train-on-all last.
+
+    Of `prepared` only the model and the chunks are read, so that the prepare task can ask before it knows which deltas exist. A method that
+    continues another one is planned for those chunks alone that the other one fits.
+    """
+    adapter = spec.training.adapter or Adapter(lora=Lora())
+    planned: list[PlannedTraining] = []
+    for chunk in prepared.chunks:
+        made: dict[str, PlannedTraining] = {}
+        for method in in_order(spec.training.methods):
+            if fits(method, chunk) and (method.after is None or method.after in made):
+                start = made[method.after].key if method.after else None
+                trained = TrainingChunk(name=chunk.name, digests=[chunk.digest])
+                made[method.name] = _training(f"{chunk.name}/{method.name}", spec, prepared.model, trained, method, adapter, start)
+        planned += [made[method.name] for method in spec.training.methods if method.name in made]
+    if spec.baselines.train_on_all:
+        planned += _train_on_all(spec, prepared, adapter)
+    return tuple(planned)
+
+
+def fits(method: Method, chunk: ChunkFact) -> bool:
+    """Say whether a method may use a chunk and finds records in it that it can learn from."""
+    allowed = method.sources is None or chunk.source in method.sources
+    return allowed and any(chunk.shapes.get(shape, 0) > 0 for shape in USABLE[method.kind])
+
+
+def in_order(methods: Sequence[Method]) -> list[Method]:
+    """Return the methods with each after the one that it continues; those that continue each other in a circle are left out."""
+    ordered: list[Method] = []
+    names: set[str] = set()
+    waiting = list(methods)
+    while ready := [method for method in waiting if method.after is None or method.after in names]:
+        ordered += ready
+        names |= {method.name for method in ready}
+        waiting = [method for method in waiting if method.name not in names]
+    return ordered
+
+
+def _train_on_all(spec: RunSpec, prepared: Prepared, adapter: Adapter) -> list[PlannedTraining]:
+    """The first method that starts from the base, on all chunks it fits."""
+    first = next((method for method in spec.training.methods if method.after is None), None)
+    digests = [chunk.digest for chunk in prepared.chunks if first is not None and fits(first, chunk)]
+    if first is None or not digests:
+        return []
+    return [_training(ALL, spec, prepared.model, TrainingChunk(name=ALL, digests=digests), first, adapter, None)]
+
+
+def _training(
+    delta: str, spec: RunSpec, model: ModelFact, chunk: TrainingChunk, method: Method, adapter: Adapter, start: str | None
+) -> PlannedTraining:
+    max_tokens = spec.data.max_tokens
+    key = delta_key(
+        base=model.digest, dtype=model.dtype, chunks=chunk.digests, method=method, adapter=adapter, start=start, max_tokens=max_tokens
+    )
+    return PlannedTraining(
+        delta,
+        DeltaTrainingSpec(
+            delta=delta,
+            key=key,
+            model=loaded_model(model),
+            chunk=chunk,
+            method=method,
+            adapter=adapter,
+            start=start,
+            max_tokens=max_tokens,
+            artifacts=spec.artifacts,
+        ),
+    )
+
+
+def loaded_model(model: ModelFact) -> LoadedModel:
+    """Return the base model as tasks are told of it."""
+    return LoadedModel(uri=model.uri, revision=model.revision, digest=model.digest, dtype=model.dtype)

@@ -1,0 +1,5 @@
+"""Deltas: what a training changed, in memory and in the artifacts, tied to the digest of its base."""
+
+from autollm_runtime.delta.values import Delta, LowRank
+
+__all__ = ["Delta", "LowRank"]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -10,27 +14,35 @@ CHAT_TEMPLATE = (
 )
 
 
+def make_tiny_tokenizer(*, chat: bool = True) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer: one token a byte, three special tokens, ChatML. Needs no PyTorch."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    raw = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate([*special, *alphabet])}, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers lacks the type
+        tokenizer_object=raw, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token="<|endoftext|>"
+    )
+    if chat:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
 def make_tiny_model(
     folder: Path, *, seed: int = 0, hidden: int = 32, layers: int = 2, tied: bool = True, chat: bool = True, dtype: str = "float32"
 ) -> Path:
     """Write a randomly initialised model with its tokenizer, as `save_pretrained` lays it out; about 0.2 MB."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    raw = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate([*special, *alphabet])}, merges=[]))
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]  # the stub lacks the setter's type
-    raw.decoder = decoders.ByteLevel()  # type: ignore[assignment]  # the stub lacks the setter's type
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token="<|endoftext|>"
-    )
-    if chat:
-        tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer = make_tiny_tokenizer(chat=chat)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(alphabet) + len(special),
+        vocab_size=len(tokenizer),
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,

@@ -1,0 +1,1 @@
+"""Text to tokens: the one encoding that preparation counts, training learns and evaluation scores."""

@@ -1,0 +1,49 @@
+"""The boto3 client behind an S3 store: endpoint, credentials, time limits and retries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from autollm.errors import InputError
+from autollm.store.port import AccessDeniedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 60
+_ATTEMPTS = 4  # with pauses of at most 1, 2 and 4 s between: an endpoint that is down is reported within seconds
+_CONNECTIONS = 16
+_DEFAULT_REGION = "us-east-1"  # what servers other than Amazon's sign with unless told otherwise
+
+
+def make_client(endpoint: str | None, region: str | None) -> S3Client:
+    """Return a client; credentials, and what is not given here, come from boto3's own chain (environment, files, roles).
+
+    Raises InputError for an endpoint or region that cannot be one, AccessDeniedError for a profile that does not exist.
+    """
+    # Servers other than Amazon's often do not know the newer checksum headers; digests in our manifests check the content anyway.
+    checksums: Literal["when_required", "when_supported"] = "when_required" if endpoint else "when_supported"
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        max_pool_connections=_CONNECTIONS,
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+        user_agent_extra="autollm",
+    )
+    try:
+        session = boto3.Session()
+        chosen = region or session.region_name or (_DEFAULT_REGION if endpoint else None)
+        return session.client("s3", endpoint_url=endpoint, region_name=chosen, config=config)
+    except ValueError as error:
+        raise InputError(f"the endpoint {endpoint!r} is not an address: write one such as https://s3.example.org") from error
+    except BotoCoreError as error:
+        if "profile" in str(error).lower():
+            raise AccessDeniedError(f"{error}: mend AWS_PROFILE, or add the profile to the file of credentials") from error
+        raise InputError(f"S3 cannot be used with endpoint {endpoint!r} and region {region!r}: {error}") from error

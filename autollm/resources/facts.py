@@ -66,6 +66,9 @@ class PublishedRevision(Model):
     base: Digest = Field(description="The digest of the model it was merged from.")
     weights: Weights
     deltas: Annotated[dict[DeltaName, Digest], Field(max_length=1024)] = Field(description="The key of every delta in it.")
+    as_of: Digest | None = Field(
+        None, description="The `data` of the task that reported it: preparations of other data have looked at `latest` later than that."
+    )
 
 
 class Prepared(Model):

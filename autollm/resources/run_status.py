@@ -91,5 +91,8 @@ class RunStatus(Model):
         ]
         | None
     ) = None
+    replaces: PublishedRevision | None = Field(
+        None, description="The revision in use before this round's winner, and with which it is compared; written by the planner."
+    )
     prepared: Prepared | None = Field(None, description="Written by the prepare task.")
     published: PublishedRevision | None = Field(None, description="Written by the publish task.")

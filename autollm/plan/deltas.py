@@ -1,0 +1,159 @@
+"""Deltas: one DeltaTraining for each, a task for each that is not in the artifacts yet, none trained twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from autollm.contract.layout import delta_manifest
+from autollm.contract.tasks import TrainTask
+from autollm.plan.actions import Action, EnsureTraining, SetTrainingStatus
+from autollm.plan.conditions import settle
+from autollm.plan.errands import errand, task_id
+from autollm.plan.snapshot import Snapshot
+from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.trainings import PlannedTraining
+from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
+from autollm.resources.facts import DeltaFact, Prepared, TrainedDelta
+from autollm.resources.metadata import ChildMetadata, Failure
+from autollm.resources.run_status import DeltaCounts
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one planned training stands: its verdict, the work it needs, and the delta or the failure it has come to."""
+
+    planned: PlannedTraining
+    verdict: Verdict
+    delta: TrainedDelta | None = None
+    reused: bool = False
+    failure: Failure | None = None
+    actions: tuple[Action, ...] = ()
+    tasks: frozenset[str] = frozenset()
+    look_again: datetime | None = None
+
+
+def delta_keys(prepared: Prepared, planned: Sequence[PlannedTraining]) -> dict[str, str]:
+    """Return the key of every delta of the run by its name, the ready-made ones, which are the oldest, first."""
+    return {delta.name: delta.key for delta in prepared.imported} | {training.delta: training.key for training in planned}
+
+
+def make_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> Step:
+    """Have every delta made; one that fails ends the run once the others have come to their end."""
+    standings = _standings(snapshot, prepared, planned, now)
+    ready = [standing for standing in standings if standing.delta is not None]
+    failed = [standing for standing in standings if standing.failure is not None]
+    imported = len(prepared.imported)
+    counts = DeltaCounts(
+        total=len(standings) + imported,
+        ready=len(ready) + imported,
+        reused=sum(standing.reused for standing in ready),
+        failed=len(failed),
+    )
+    actions = [
+        *_missing(snapshot, planned),
+        *_status_changes(snapshot, standings, now),
+        *(action for standing in standings for action in standing.actions),
+    ]
+    tasks = frozenset[str]().union(*(standing.tasks for standing in standings))
+    look_again = min((standing.look_again for standing in standings if standing.look_again), default=None)
+    state, verdict = _outcome(counts, failed, unfinished=len(ready) + len(failed) < len(standings))
+    return Step(state, (verdict,), tuple(actions), tasks, {"deltas": counts}, look_again)
+
+
+def _outcome(counts: DeltaCounts, failed: Sequence[Standing], *, unfinished: bool) -> tuple[Working | Ended | None, Verdict]:
+    progress = f"{counts.ready} of {counts.total} deltas are ready, {counts.reused} of them reused."
+    if unfinished:
+        return Working("Training", progress), Verdict("DeltasReady", "False", "Training", progress)
+    if failed:
+        first = next((standing for standing in failed if standing.failure and standing.failure.reason != "StartFailed"), failed[0])
+        told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}"
+        others = f" {len(failed) - 1} more failed too." if len(failed) > 1 else ""
+        message = f"{told}{others} {progress} Run again to try what failed once more."
+        return Ended(False, "TrainingFailed", message), Verdict("DeltasReady", "False", "TrainingFailed", message)
+    return None, Verdict("DeltasReady", "True", "Ready", progress)
+
+
+def _standings(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> list[Standing]:
+    made = {training.metadata.name: training.status.delta for training in snapshot.trainings if training.status and training.status.delta}
+    facts: dict[str, DeltaFact] = {fact.key: fact for fact in [*made.values(), *prepared.existing]}
+    standings: dict[str, Standing] = {}
+    by_delta = []
+    for training in planned:
+        standing = _standing(snapshot, training, facts, standings, now)
+        own = made.get(training.name(snapshot.name))
+        if standing.delta is not None and own is not None:
+            before = _known(snapshot).get(training.name(snapshot.name))
+            reused = bool(before and before.status and before.status.reused)
+            standing = Standing(training, _ready(reused=reused), delta=own, reused=reused)
+        standings.setdefault(training.key, standing)
+        by_delta.append(standing)
+    return by_delta
+
+
+def _standing(
+    snapshot: Snapshot, training: PlannedTraining, facts: Mapping[str, DeltaFact], earlier: Mapping[str, Standing], now: datetime
+) -> Standing:
+    if (fact := facts.get(training.key)) is not None:
+        uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(fact.key)}"
+        return Standing(training, _ready(reused=True), delta=TrainedDelta(key=fact.key, digest=fact.digest, uri=uri), reused=True)
+    if (twin := earlier.get(training.key)) is not None:
+        if twin.failure is not None:
+            return _failed(training, twin.failure)
+        return Standing(training, Verdict("Succeeded", "Unknown", "Waiting", f"{twin.planned.delta} is the same delta, not ready yet."))
+    if training.start is not None and training.start not in facts:
+        start = earlier[training.start]
+        if start.failure is not None:
+            return _failed(training, Failure(reason="StartFailed", message=f"It continues {start.planned.delta}, which failed."))
+        return Standing(training, Verdict("Succeeded", "Unknown", "Waiting", f"It continues {start.planned.delta}, which is not ready."))
+    name = task_id(snapshot.name, "Train", training.key)
+    task = TrainTask(id=name, run=snapshot.name, training=training.name(snapshot.name), spec=training.spec)
+    doing = errand(snapshot, task, now)
+    if doing.failure is not None:
+        return _failed(training, doing.failure)
+    training_now = Verdict("Succeeded", "Unknown", "Training", "")
+    return Standing(training, training_now, actions=doing.actions, tasks=doing.tasks, look_again=doing.look_again)
+
+
+def _ready(*, reused: bool) -> Verdict:
+    if reused:
+        return Verdict("Succeeded", "True", "Reused", "An equal delta was in the artifacts already.")
+    return Verdict("Succeeded", "True", "Trained", "")
+
+
+def _failed(training: PlannedTraining, failure: Failure) -> Standing:
+    return Standing(training, Verdict("Succeeded", "False", failure.reason, failure.message), failure=failure)
+
+
+def _known(snapshot: Snapshot) -> dict[str, DeltaTraining]:
+    return {training.metadata.name: training for training in snapshot.trainings}
+
+
+def _missing(snapshot: Snapshot, planned: Sequence[PlannedTraining]) -> Iterator[EnsureTraining]:
+    known = _known(snapshot)
+    for training in planned:
+        name = training.name(snapshot.name)
+        if name not in known:
+            labels = {"autollm.dev/run": snapshot.name}
+            yield EnsureTraining(DeltaTraining(metadata=ChildMetadata(name=name, labels=labels), spec=training.spec))
+
+
+def _status_changes(snapshot: Snapshot, standings: Sequence[Standing], now: datetime) -> Iterator[SetTrainingStatus]:
+    """The status of a training, its conditions and where its delta was reused; progress and own deltas are the worker's to write."""
+    known = _known(snapshot)
+    for standing in standings:
+        name = standing.planned.name(snapshot.name)
+        child = known.get(name)
+        before = (child.status if child else None) or DeltaTrainingStatus()
+        generation = child.metadata.generation if child else 1
+        wanted = DeltaTrainingStatus(
+            observed_generation=generation,
+            conditions=settle(before.conditions, [standing.verdict], generation, now),
+            reused=standing.reused if standing.delta is not None else None,
+            delta=standing.delta if standing.reused else None,
+            failure=standing.failure,
+        )
+        unowned = {"progress": None} if standing.reused else {"progress": None, "delta": None}
+        if before.model_copy(update=unowned) != wanted:
+            yield SetTrainingStatus(name, wanted)

@@ -1,0 +1,45 @@
+"""Tasks that run once and report: started where they are missing, believed only by their report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from autollm.contract.digests import digest_document, short
+from autollm.contract.tasks import PinTask, PrepareTask, PublishTask, TrainTask
+from autollm.plan.actions import Action, EnsureTask
+from autollm.plan.snapshot import Snapshot
+from autollm.resources.metadata import Failure
+
+REPORT_GRACE = timedelta(minutes=1)
+"""How long after a task's success its report may still be on its way."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """How a task that has not reported yet is doing; `failure` where it will not be tried again."""
+
+    actions: tuple[Action, ...] = ()
+    tasks: frozenset[str] = frozenset()
+    failure: Failure | None = None
+    look_again: datetime | None = None
+
+
+def task_id(run: str, kind: str, *determined_by: object) -> str:
+    """Return the id of a task: at most 60 characters, a DNS label, the same for the same work."""
+    return f"{run}-{kind.lower()}-{short(digest_document({'kind': kind, 'by': list(determined_by)}), 10)}"
+
+
+def errand(snapshot: Snapshot, task: PrepareTask | TrainTask | PublishTask | PinTask, now: datetime) -> Errand:
+    """Return what is to be done about a task whose report is not there."""
+    state = snapshot.task(task.id)
+    if state is None:
+        return Errand(actions=(EnsureTask(task),), tasks=frozenset({task.id}))
+    if state.phase == "Running":
+        return Errand(tasks=frozenset({task.id}))
+    if state.phase == "Failed":
+        return Errand(failure=state.failure or Failure(reason="Failed", message=f"The task {task.id} failed; see its log."))
+    until = (state.finished or now) + REPORT_GRACE
+    if now < until:
+        return Errand(look_again=until)
+    return Errand(failure=Failure(reason="NoReport", message=f"The task {task.id} ended well but reported nothing; see its log."))

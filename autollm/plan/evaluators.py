@@ -1,0 +1,92 @@
+"""Evaluators: one warm worker a slot, each with one trial at a time, replaced where it hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from autollm.plan.actions import Action, EnsureEvaluators, FailTrial, RestartEvaluator
+from autollm.plan.field import Field
+from autollm.plan.landscape import SUPERSEDED, Landscapes, is_pending
+from autollm.plan.snapshot import Snapshot, TaskState
+from autollm.resources.facts import Prepared
+from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.metadata import Failure
+
+FIRST_DEADLINE = timedelta(hours=24)
+"""For a trial before which none was scored, so that nothing is known of how long one takes."""
+
+GRACE = timedelta(minutes=10)
+SLACK = 10.0
+"""A trial hangs when it takes the grace, and this many times as long as the slowest so far took for as many items."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The evaluators as they are: which slots are free, what is to be done about them, and whether they failed for good."""
+
+    free: tuple[int, ...]
+    actions: tuple[Action, ...]
+    tasks: frozenset[str]
+    failure: Failure | None = None
+    look_again: datetime | None = None
+
+
+def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
+    """Keep the evaluators at work and say which slots have no trial.
+
+    Trials that belong to an earlier state of the run are given up first, so that no evaluator takes them for its own.
+    """
+    template, now_in = field.template, field.landscapes
+    pending = [trial for trial in snapshot.trials if is_pending(trial)]
+    superseded = tuple(FailTrial(trial.metadata.name, SUPERSEDED) for trial in pending if not now_in.contains(trial))
+    waiting = [trial for trial in pending if now_in.contains(trial)]
+    state = snapshot.task(template.id)
+    if state is not None and state.phase != "Running":
+        reason, message = "EvaluatorFailed", f"The evaluators {template.id} ended; see their log."
+        return Slots((), superseded, frozenset(), state.failure or Failure(reason=reason, message=message))
+    parallelism = snapshot.spec.search.parallelism
+    busy = {trial.spec.slot for trial in waiting}
+    size = max([parallelism, *(slot + 1 for slot in busy)])
+    ensure = (EnsureEvaluators(template, size),) if state is None or state.size < size else ()
+    overdue, look_again = _overdue(snapshot, state, waiting, field, now)
+    free = tuple(slot for slot in range(parallelism) if slot not in busy)
+    return Slots(free, (*superseded, *ensure, *overdue), frozenset({template.id}), look_again=look_again)
+
+
+def _overdue(
+    snapshot: Snapshot, state: TaskState | None, waiting: list[MergeTrial], field: Field, now: datetime
+) -> tuple[tuple[Action, ...], datetime | None]:
+    actions: list[Action] = []
+    looks: list[datetime] = []
+    slowest = max(_paces(snapshot, field.landscapes), default=None)
+    for trial in waiting:
+        since = state.slots.get(trial.spec.slot) if state else None
+        created = trial.metadata.creation_timestamp
+        if state is None or since is None or created is None:
+            continue
+        begun = datetime.fromisoformat(created)
+        allowed = FIRST_DEADLINE if slowest is None else GRACE + SLACK * slowest * _items(trial, field.prepared)
+        due = max(begun, since) + allowed
+        if now < due:
+            looks.append(due)
+            continue
+        # The worker that took the trial first was replaced already if the trial is older than one deadline more than its present worker.
+        if begun + allowed <= since:
+            message = f"It was not scored within {int(allowed.total_seconds())} s, nor was it by the evaluator before this one."
+            actions.append(FailTrial(trial.metadata.name, Failure(reason="DeadlineExceeded", message=message)))
+        actions.append(RestartEvaluator(state.id, trial.spec.slot))
+    return tuple(actions), min(looks, default=None)
+
+
+def _paces(snapshot: Snapshot, now_in: Landscapes) -> Iterator[timedelta]:
+    for trial in snapshot.trials:
+        status = trial.status
+        if status and status.seconds and status.items and now_in.contains(trial):
+            yield timedelta(seconds=float(status.seconds.merge + status.seconds.evaluate)) / status.items
+
+
+def _items(trial: MergeTrial, prepared: Prepared) -> int:
+    split = prepared.search if trial.spec.split == "Search" else prepared.test
+    return min(trial.spec.items or split.count, split.count)

@@ -1,0 +1,58 @@
+"""Prepare: the data and the base model, again whenever what they depend on has changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from autollm.contract.digests import digest_document
+from autollm.contract.keys import PREPARE_VERSION
+from autollm.contract.tasks import PrepareTask
+from autollm.plan.errands import errand, task_id
+from autollm.plan.snapshot import Snapshot
+from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.resources.facts import Prepared
+from autollm.resources.run import RunSpec
+from autollm.resources.run_status import DataCounts
+
+
+def prepare_key(spec: RunSpec, sources_seen: str = "") -> str:
+    """Return the digest of everything that prepare is asked."""
+    document = spec.document()
+    parts = {name: document.get(name) for name in ("model", "sources", "data", "training", "deltas")}
+    artifacts = {name: value for name, value in document["artifacts"].items() if name != "keep"}
+    asked = {"version": PREPARE_VERSION, "trainOnAll": spec.baselines.train_on_all, "artifacts": artifacts, "seen": sources_seen}
+    return digest_document(parts | asked)
+
+
+def current_preparation(snapshot: Snapshot) -> Prepared | None:
+    """Return what prepare reported, if that is what is asked of it now."""
+    prepared = snapshot.run.status.prepared if snapshot.run.status else None
+    return prepared if prepared is not None and prepared.key == prepare_key(snapshot.spec, snapshot.sources_seen) else None
+
+
+def prepare(snapshot: Snapshot, now: datetime) -> Step:
+    """Have the data prepared, unless that is done."""
+    prepared = current_preparation(snapshot)
+    if prepared is not None:
+        counts = DataCounts(records=prepared.records, dropped=prepared.dropped, chunks=len(prepared.chunks))
+        message = (
+            f"{prepared.records} records in {_chunks(counts.chunks)}, {prepared.search.count} search and {prepared.test.count} test items."
+        )
+        return Step(verdicts=(Verdict("DataReady", "True", "Prepared", message),), fields={"model": prepared.model, "data": counts})
+    key = prepare_key(snapshot.spec, snapshot.sources_seen)
+    # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
+    name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
+    doing = errand(snapshot, PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), now)
+    if doing.failure is not None:
+        failed = doing.failure
+        return Step(
+            Ended(False, failed.reason, failed.message, stalled=True), (Verdict("DataReady", "False", failed.reason, failed.message),)
+        )
+    working = Working("Preparing", "The sources are read, split and cut into chunks.")
+    return Step(
+        working, (Verdict("DataReady", "False", working.reason, working.message),), doing.actions, doing.tasks, look_again=doing.look_again
+    )
+
+
+def _chunks(count: int) -> str:
+    return "1 chunk" if count == 1 else f"{count} chunks"

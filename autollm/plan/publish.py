@@ -1,0 +1,75 @@
+"""Publish: the winner where the gate lets it through, or the revision that is pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from autollm.contract.tasks import MergedDelta, PinTask, PublishTask
+from autollm.plan.errands import Errand, errand, task_id
+from autollm.plan.field import Field
+from autollm.plan.gate import Gate
+from autollm.plan.revisions import consists_of, latest_revision
+from autollm.plan.snapshot import Snapshot
+from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.trainings import loaded_model
+from autollm.plan.weights import normal
+from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.run_status import ResultRow
+
+
+def pin(snapshot: Snapshot, now: datetime) -> Step:
+    """Have `latest` point to the pinned revision, before anything else is done."""
+    wanted, status = snapshot.spec.publish.pin, snapshot.run.status
+    latest = latest_revision(status)
+    if wanted is None:
+        return Step()
+    if latest is not None and latest.revision == wanted:
+        return Step(verdicts=(_pinned(wanted),))
+    data = status.prepared.manifest if status and status.prepared else None
+    name = task_id(snapshot.name, "Pin", wanted, data, snapshot.run.metadata.generation)
+    task = PinTask(id=name, run=snapshot.name, revision=wanted, data=data, artifacts=snapshot.spec.artifacts)
+    return _pursued(errand(snapshot, task, now), Working("Pinning", f"publish.pin: `latest` is moved to {wanted}."))
+
+
+def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, results: Sequence[ResultRow], now: datetime) -> Step:
+    """Publish the winner, or end the run without."""
+    spec, latest = snapshot.spec, latest_revision(snapshot.run.status)
+    weights = winner.spec.weights
+    if spec.publish.pin is not None:
+        message = f"{spec.publish.pin} is pinned, so nothing newer is published. {gate.message}"
+        return Step(Ended(True, "Pinned", message), (_pinned(spec.publish.pin),))
+    if latest is not None and consists_of(latest, field.base, weights, field.deltas):
+        message = f"{latest.revision} is the model of this run. {gate.message}"
+        return Step(Ended(True, "Published", message), (Verdict("Published", "True", "Published", message),))
+    if not gate.passed:
+        return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
+    kept = normal(weights)
+    manifest, generation = field.prepared.manifest, snapshot.run.metadata.generation
+    task = PublishTask(
+        id=task_id(snapshot.name, "Publish", {field.deltas[name]: weight for name, weight in kept.items()}, manifest, generation),
+        run=snapshot.name,
+        model=loaded_model(field.prepared.model),
+        deltas=[MergedDelta(name=name, key=key, weight=weights[name]) for name, key in field.deltas.items() if name in kept],
+        weights={name: weights[name] for name in kept},
+        trial=winner.metadata.name,
+        results=list(results),
+        data=manifest,
+        spec=spec,
+        artifacts=spec.artifacts,
+        keep=spec.artifacts.keep,
+    )
+    return _pursued(errand(snapshot, task, now), Working("Publishing", gate.message))
+
+
+def _pinned(revision: str) -> Verdict:
+    return Verdict("Published", "True", "Pinned", f"publish.pin holds {revision}.")
+
+
+def _pursued(doing: Errand, working: Working) -> Step:
+    if doing.failure is not None:
+        failed = doing.failure
+        ended = Ended(False, failed.reason, failed.message, stalled=True)
+        return Step(ended, (Verdict("Published", "False", failed.reason, failed.message),))
+    verdict = Verdict("Published", "Unknown", working.reason, working.message)
+    return Step(working, (verdict,), doing.actions, doing.tasks, look_again=doing.look_again)

@@ -1,0 +1,159 @@
+"""Search: a candidate for every free slot, until a stop rule says that it is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from autollm.plan.actions import AskCandidate
+from autollm.plan.evaluators import occupy
+from autollm.plan.field import Field
+from autollm.plan.landscape import failure_of, is_pending, ranked
+from autollm.plan.snapshot import Snapshot
+from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.weights import plain_weights
+from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.run import RunSpec
+from autollm.resources.run_status import Best, TrialCounts
+from autollm.resources.values import parse_duration
+from autollm.search import Finished, Request, start_points
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The trials of the search so far."""
+
+    trials: Sequence[MergeTrial]
+
+    @property
+    def pending(self) -> list[MergeTrial]:
+        """Those without an outcome."""
+        return [trial for trial in self.trials if is_pending(trial)]
+
+    @property
+    def failed(self) -> list[MergeTrial]:
+        """Those without a score."""
+        return [trial for trial in self.trials if failure_of(trial) is not None]
+
+    @property
+    def best_first(self) -> list[MergeTrial]:
+        """The scored ones."""
+        return ranked(self.trials)
+
+    def counts(self) -> TrialCounts:
+        """Return what the run's status says."""
+        scored = len(self.best_first)
+        return TrialCounts(total=len(self.trials), succeeded=scored, failed=len(self.failed), running=len(self.pending))
+
+
+def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
+    """Have candidates scored on the search split."""
+    tally = Tally(field.landscapes.trials(snapshot, field.landscapes.search))
+    fields = {"trials": tally.counts(), "best": best_of(tally.best_first)}
+    if len(tally.failed) > snapshot.spec.search.max_failed:
+        told = failure_of(tally.failed[-1])
+        message = (
+            f"{len(tally.failed)} trials failed, and search.maxFailed allows {snapshot.spec.search.max_failed}; "
+            f"the last one: {told.message if told else ''}"
+        )
+        return _ended("TooManyFailedTrials", message, fields)
+    enough, until = _enough(snapshot, field, tally, now)
+    if enough and not tally.pending:
+        if not tally.best_first:
+            return _ended("NoScores", "Not one trial was scored, so there is nothing to choose from.", fields)
+        return Step(verdicts=(Verdict("SearchComplete", "True", enough.reason, enough.message),), fields=fields)
+    slots = occupy(snapshot, field, now)
+    if slots.failure is not None:
+        return _ended(slots.failure.reason, slots.failure.message, fields)
+    asked = () if enough or not slots.free else (_ask(snapshot, field, tally, slots.free[0]),)
+    counts = tally.counts()
+    working = Working("Searching", f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done.")
+    return Step(
+        working,
+        (Verdict("SearchComplete", "False", working.reason, working.message),),
+        (*slots.actions, *asked),
+        slots.tasks,
+        fields | {"results": None},
+        min((moment for moment in (slots.look_again, until) if moment), default=None),
+    )
+
+
+def best_of(best_first: Sequence[MergeTrial]) -> Best | None:
+    """Return the incumbent as the status shows it."""
+    for trial in best_first:
+        status = trial.status
+        if status and status.score is not None and status.standard_error is not None:
+            return Best(trial=trial.metadata.name, score=status.score, standard_error=status.standard_error, weights=trial.spec.weights)
+    return None
+
+
+@dataclass(frozen=True)
+class Enough:
+    """Why no further candidate is asked for."""
+
+    reason: str
+    message: str
+
+
+def _enough(snapshot: Snapshot, field: Field, tally: Tally, now: datetime) -> tuple[Enough | None, datetime | None]:
+    """Return the stop rule that holds, if any, and when the one that is a matter of time will."""
+    spec = snapshot.spec.search
+    if len(tally.trials) >= spec.trials:
+        return Enough("TrialsDone", f"All {len(tally.trials)} trials are done."), None
+    if field.landscapes.search in snapshot.exhausted or (tally.trials and not field.space.parameters):
+        return Enough("SpaceExhausted", "Every candidate of the space was tried."), None
+    stop = spec.stop
+    if stop is not None and stop.without_improvement is not None:
+        since = _without_improvement(tally.best_first)
+        if since >= stop.without_improvement:
+            return Enough("NoImprovement", f"The last {since} trials were no better than the best before them."), None
+    begun = min((trial.metadata.creation_timestamp or "" for trial in tally.trials), default="")
+    if stop is not None and stop.after is not None and begun:
+        until = datetime.fromisoformat(begun) + timedelta(seconds=parse_duration(stop.after))
+        if now >= until:
+            return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial."), None
+        return None, until
+    return None, None
+
+
+def _without_improvement(best_first: Sequence[MergeTrial]) -> int:
+    if not best_first:
+        return 0
+    return sum(trial.spec.number > best_first[0].spec.number for trial in best_first)
+
+
+def _ask(snapshot: Snapshot, field: Field, tally: Tally, slot: int) -> AskCandidate:
+    spec = snapshot.spec
+    numbers = [trial.spec.number for trial in snapshot.trials if trial.spec.landscape == field.landscapes.search]
+    request = Request(
+        space=field.space,
+        finished=tuple(_finished(trial) for trial in tally.trials if not is_pending(trial)),
+        pending=tuple(plain_weights(trial.spec.weights) for trial in tally.pending),
+        starts=start_points(
+            field.space, trials=spec.search.trials, user=_user_points(spec), manual=_manual_points(spec), published=field.published
+        ),
+        optimizer=spec.search.optimizer,
+        seed=spec.search.seed,
+        number=max(numbers, default=-1) + 1,
+    )
+    return AskCandidate(snapshot.name, field.landscapes.search, field.landscapes.sample, slot, request)
+
+
+def _finished(trial: MergeTrial) -> Finished:
+    status = trial.status
+    score = float(status.score) if status and status.score is not None else None
+    error = float(status.standard_error) if status and status.standard_error is not None else 0.0
+    return Finished(trial.spec.number, plain_weights(trial.spec.weights), score, error)
+
+
+def _user_points(spec: RunSpec) -> list[dict[str, float]]:
+    return [plain_weights(point.weights) for point in spec.search.start or []]
+
+
+def _manual_points(spec: RunSpec) -> dict[str, dict[str, float]]:
+    return {point.name: plain_weights(point.weights) for point in spec.baselines.manual or []}
+
+
+def _ended(reason: str, message: str, fields: Mapping[str, object]) -> Step:
+    return Step(Ended(False, reason, message), (Verdict("SearchComplete", "False", reason, message),), fields=fields)

@@ -5,15 +5,36 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from autollm.resources.model import Model, Rule, exactly_one
-from autollm.resources.values import DeltaName, Margin, MetricWeight, Name, Weight
+from autollm.resources.model import Model, Rule, exactly_one, not_reserved
+from autollm.resources.values import DELTA_PATTERN, DeltaName, Margin, MetricWeight, Name, Weight
 
 METRIC_KINDS = ("likelihood", "match", "preference")
 
-Weights = Annotated[dict[DeltaName, Weight], Field(max_length=1024, json_schema_extra={"x-kubernetes-map-type": "atomic"})]
+_BY_DELTA: dict[str, JsonValue] = {
+    "x-kubernetes-map-type": "atomic",
+    # A structural schema says nothing about the keys of a map.
+    "x-kubernetes-validations": [
+        {
+            "rule": f"self.all(k, k.size() <= 96 && k.matches('{DELTA_PATTERN}'))",
+            "message": "weights are given by the names of deltas, such as math/sft: small letters, digits, dashes and one slash",
+        }
+    ],
+}
+
+Weights = Annotated[dict[DeltaName, Weight], Field(max_length=1024, json_schema_extra=_BY_DELTA)]
 """One weight per delta; a delta that is not named has weight 0."""
+
+HandWeights = Annotated[
+    dict[DeltaName, Weight],
+    Field(
+        min_length=1,
+        max_length=64,
+        description="One weight per delta: SOURCE/METHOD, SOURCE-0003/METHOD or a ready-made delta's name; one not named has weight 0.",
+        json_schema_extra=_BY_DELTA,
+    ),
+]
 
 
 class Likelihood(Model):
@@ -25,22 +46,30 @@ class Match(Model):
 
     rules: ClassVar = (
         Rule(
-            "self.kind == 'Regex' ? has(self.pattern) : !has(self.pattern)", "pattern is needed for kind Regex and for no other", "pattern"
+            "self.kind == 'Regex' ? has(self.pattern) : !has(self.pattern)",
+            "pattern is needed for kind Regex and for no other: add it, remove it or change kind",
+            "pattern",
         ),
         Rule(
             "self.kind == 'JSONFields' ? has(self.fields) : !has(self.fields)",
-            "fields are needed for kind JSONFields and for no other",
+            "fields are needed for kind JSONFields and for no other: add them, remove them or change kind",
             "fields",
         ),
     )
-    kind: Literal["Exact", "Contains", "Number", "Regex", "JSONFields"] = "Exact"
+    kind: Literal["Exact", "Contains", "Number", "Regex", "JSONFields"] = Field("Exact", description="What counts as agreeing.")
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = Field(
         64, description="Generation is cut here; the share of answers that stop before it is reported."
     )
     pattern: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None, description="The first group (or the whole match) of the last match in the answer is compared with that of the reference."
     )
-    fields: Annotated[list[Annotated[str, Field(min_length=1, max_length=128)]], Field(min_length=1, max_length=64)] | None = None
+    fields: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=128)]],
+            Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = Field(None, description="The fields of the JSON object in the answer that must equal those of the reference.")
 
 
 class Preference(Model):
@@ -51,12 +80,12 @@ class Metric(Model):
     """One way of scoring an answer, mapped to 0…1, higher is better."""
 
     rules: ClassVar = (exactly_one(*METRIC_KINDS),)
-    name: Name
-    likelihood: Likelihood | None = None
-    match: Match | None = None
-    preference: Preference | None = None
-    weight: MetricWeight = Decimal(1)
-    sources: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = Field(
+    name: Name = Field(description="What the metric is called in tables and constraints.")
+    likelihood: Likelihood | None = Field(None, description="How likely the reference answer is; written {}.")
+    match: Match | None = Field(None, description="Whether the generated answer agrees with the reference.")
+    preference: Preference | None = Field(None, description="Whether the chosen answer is the likelier one; written {}.")
+    weight: MetricWeight = Field(Decimal(1), description="Its share in the objective, against the other metrics' weights.")
+    sources: Annotated[list[Name], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})] | None = Field(
         None, description="Only items of these sources; absent means all the metric fits."
     )
 
@@ -69,9 +98,9 @@ class Metric(Model):
 class Constraint(Model):
     """A capability that must not be given up: on the test split, `metric` may fall below that of the model by no more than `margin`."""
 
-    metric: Name
-    not_worse_than: Literal["base", "published"] = "base"
-    margin: Margin = Decimal(0)
+    metric: Name = Field(description="One of the metrics.")
+    not_worse_than: Literal["base", "published"] = Field("base", description="The model that it is compared with.")
+    margin: Margin = Field(Decimal(0), description="How much of the metric may be lost.")
 
 
 class Evaluation(Model):
@@ -79,9 +108,15 @@ class Evaluation(Model):
 
     rules: ClassVar = (
         Rule(
-            "!has(self.constraints) || !has(self.metrics) || self.constraints.all(c, self.metrics.exists(m, m.name == c.metric))",
-            "a constraint must name one of the metrics",
+            "!has(self.constraints) || self.constraints.all(c, "
+            "has(self.metrics) ? self.metrics.exists(m, m.name == c.metric) : c.metric == 'likelihood')",
+            "a constraint must name one of the metrics (likelihood where none are listed): add that metric or correct the name",
             "constraints",
+        ),
+        Rule(
+            "!has(self.metrics) || self.metrics.exists(m, double(m.weight) > 0.0)",
+            "at least one metric must have a weight above 0: without one there is no objective",
+            "metrics",
         ),
     )
     metrics: (
@@ -97,7 +132,7 @@ class Evaluation(Model):
             Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]}),
         ]
         | None
-    ) = None
+    ) = Field(None, description="Capabilities that are never traded against the objective.")
 
     @property
     def effective_metrics(self) -> list[Metric]:
@@ -108,32 +143,26 @@ class Evaluation(Model):
 class ManualPoint(Model):
     """Weights that somebody chose by hand."""
 
-    rules: ClassVar = (
-        Rule(
-            "self.name != 'all' && self.name != 'base' && self.name != 'average' && self.name != 'auto' && self.name != 'published'",
-            "the names all, base, average, auto and published are reserved",
-            "name",
-        ),
-    )
-    name: Name
-    weights: Weights
+    rules: ClassVar = (not_reserved("point"),)
+    name: Name = Field(description="Its row in the results table.")
+    weights: HandWeights
 
 
 class Baselines(Model):
     """Which candidates are always scored and reported beside the winner."""
 
-    base: bool = True
-    each: bool = True
-    average: bool = True
+    base: bool = Field(True, description="The base model alone.")
+    each: bool = Field(True, description="Each delta alone, at weight 1.")
+    average: bool = Field(True, description="All deltas at equal weights that sum to 1.")
     train_on_all: bool = Field(
         False,
         description="One more delta, `all`, trained with the first method on every chunk it fits; retrained whenever any chunk changes.",
     )
-    published: bool = True
+    published: bool = Field(True, description="The model in use, where there is one.")
     manual: (
         Annotated[
             list[ManualPoint],
-            Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+            Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ]
         | None
-    ) = None
+    ) = Field(None, description="Your own weights.")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+
+RESERVED_NAMES = ("base", "all", "average", "auto", "published")
 
 
 @dataclass(frozen=True)
@@ -17,17 +20,39 @@ class Rule:
     message: str
     field_path: str | None = None
 
+    def document(self) -> dict[str, Any]:
+        """Return the rule as the CRD spells it."""
+        place = {} if self.field_path is None else {"fieldPath": f".{self.field_path}"}
+        return {"rule": self.rule, "message": self.message} | place
+
 
 def exactly_one(*names: str) -> Rule:
     """The rule of a union: of these optional siblings exactly one is set."""
-    listed = ", ".join(names)
-    return Rule(f"[{', '.join(f'has(self.{name})' for name in names)}].filter(x, x).size() == 1", f"exactly one of {listed} must be set")
+    if len(names) == 1:
+        return Rule(f"has(self.{names[0]})", f"{names[0]} must be set")
+    return Rule(f"{_count(names)} == 1", f"exactly one of {_listed(names)} must be set; one without settings is written {{}}")
 
 
 def at_most_one(*names: str) -> Rule:
     """The rule of a union that may stay absent, which means automatic."""
-    listed = ", ".join(names)
-    return Rule(f"[{', '.join(f'has(self.{name})' for name in names)}].filter(x, x).size() <= 1", f"at most one of {listed} may be set")
+    return Rule(f"{_count(names)} <= 1", f"at most one of {_listed(names)} may be set; none means that it is chosen automatically")
+
+
+def not_reserved(what: str) -> Rule:
+    """The rule that keeps the words of the results table free."""
+    return Rule(
+        " && ".join(f"self.name != '{word}'" for word in RESERVED_NAMES),
+        f"the names {', '.join(RESERVED_NAMES)} are reserved for rows of the results table; give the {what} another name",
+        "name",
+    )
+
+
+def _count(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(f'has(self.{name})' for name in names)}].filter(x, x).size()"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 class Model(BaseModel):
@@ -39,6 +64,17 @@ class Model(BaseModel):
     def document(self) -> dict[str, Any]:
         """Return the part as it is written in YAML and JSON: camelCase, absent fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Put the rules and the defaults that are made by a call into the type's schema, as the CRD spells them."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if cls.rules:
+            schema["x-kubernetes-validations"] = [rule.document() for rule in cls.rules]
+        for name, field in cls.model_fields.items():
+            if field.default_factory is not None:  # written out, since defaults of the inner fields are not filled into a default
+                schema["properties"][field.alias or name]["default"] = field.get_default(call_default_factory=True).document()
+        return schema
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self:

@@ -10,11 +10,12 @@ from pydantic import Field
 from autollm.resources.evaluation import Baselines, Evaluation
 from autollm.resources.metadata import API_VERSION, Metadata
 from autollm.resources.model import Model, Rule
+from autollm.resources.run_rules import RUN_RULES
 from autollm.resources.run_status import RunStatus
 from autollm.resources.search import Search
 from autollm.resources.sources import Data, Source
 from autollm.resources.training import ReadyDelta, Training
-from autollm.resources.values import Confidence, SecretName, Uri
+from autollm.resources.values import Confidence, FolderUri, SecretName, Uri
 
 DType = Literal["BFloat16", "Float16", "Float32"]
 RevisionName = Annotated[str, Field(pattern=r"^r[1-9][0-9]{0,8}$", max_length=10)]
@@ -24,7 +25,16 @@ _BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["nam
 class BaseModelSpec(Model):
     """The model that deltas are added to."""
 
-    uri: Uri
+    rules: ClassVar = (
+        Rule(
+            "!has(self.revision) || (self.uri.startsWith('hf://') && !self.uri.contains('@'))",
+            "revision is for a model hf://org/name without @revision: write it in one place, or remove it",
+            "revision",
+        ),
+    )
+    uri: Uri = Field(
+        description="hf://org/name[@revision], s3://bucket/prefix, file:///folder, package://python_package/file or a relative path."
+    )
     revision: Annotated[str, Field(pattern=r"^[-._A-Za-z0-9/]+$", min_length=1, max_length=128)] | None = Field(
         None, description="The Hub's branch, tag or commit; status.model says which commit was used."
     )
@@ -47,14 +57,26 @@ class Keep(Model):
 class Artifacts(Model):
     """Where chunks, deltas, results and models live."""
 
-    uri: Uri
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^ ]+$", min_length=1, max_length=1024)] | None = None
-    region: Annotated[str, Field(pattern=r"^[-a-z0-9]+$", min_length=1, max_length=64)] | None = None
+    rules: ClassVar = (
+        Rule(
+            "self.uri.startsWith('s3://') || !(has(self.endpoint) || has(self.region) || has(self.secretName))",
+            "endpoint, region and secretName are for s3:// only: remove them, or write the artifacts to s3://bucket/prefix",
+            "uri",
+        ),
+    )
+    uri: FolderUri = Field(description="s3://bucket/prefix, file:///folder, or a folder relative to the document.")
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^ ]+$", min_length=1, max_length=1024)] | None = Field(
+        None, description="The S3 server's address, where it is not Amazon's."
+    )
+    region: Annotated[str, Field(pattern=r"^[-a-z0-9]+$", min_length=1, max_length=64)] | None = Field(
+        None, description="The bucket's region."
+    )
     secret_name: SecretName | None = Field(
         None,
-        description="In a cluster, the Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; on one machine boto3 finds its credentials itself.",
+        description="In a cluster, the Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+        "on one machine boto3 finds its credentials itself.",
     )
-    keep: Keep | None = None
+    keep: Keep | None = Field(None, description="How much of what was published stays; absent: all of it.")
 
 
 class Gate(Model):
@@ -63,38 +85,35 @@ class Gate(Model):
     better_than: Literal["published", "base"] = Field(
         "published", description="published: the revision in use, or the base where there is none."
     )
-    confidence: Confidence = Decimal("0.95")
+    confidence: Confidence = Field(Decimal("0.95"), description="Of the one-sided paired test on the test split.")
 
 
 class Publish(Model):
     """When and how the winner is published."""
 
     pin: RevisionName | None = Field(None, description="Hold this revision: `latest` points to it and nothing newer is published.")
-    when: Gate = Field(default_factory=Gate)
+    when: Gate = Field(default_factory=Gate, description="What must be proved before `latest` moves.")
 
 
 class RunSpec(Model):
     """What to train, search and publish."""
 
-    rules: ClassVar = (
-        Rule(
-            "!has(self.training.methods) || self.training.methods.all(m, !has(m.sources) || m.sources.all(s, self.sources.exists(source, source.name == s)))",
-            "a method's sources must name sources of this run",
-            "training",
-        ),
-        Rule("self.sources.exists(s, s.use == 'Train')", "at least one source must have use Train", "sources"),
-    )
+    rules: ClassVar = RUN_RULES
     suspend: bool = Field(False, description="true: running work saves and stops and nothing new starts; false again: it goes on.")
-    model: BaseModelSpec
-    artifacts: Artifacts
-    sources: Annotated[list[Source], Field(min_length=1, max_length=64, json_schema_extra=_BY_NAME)]
-    data: Data = Field(default_factory=Data)
-    training: Training
-    deltas: Annotated[list[ReadyDelta], Field(max_length=64, json_schema_extra=_BY_NAME)] | None = None
-    evaluation: Evaluation = Field(default_factory=Evaluation)
-    search: Search = Field(default_factory=Search)
-    baselines: Baselines = Field(default_factory=Baselines)
-    publish: Publish = Field(default_factory=Publish)
+    model: BaseModelSpec = Field(description="The model that deltas are added to.")
+    artifacts: Artifacts = Field(description="Where chunks, deltas, results and models live.")
+    sources: Annotated[list[Source], Field(min_length=1, max_length=64, json_schema_extra=_BY_NAME)] = Field(
+        description="Where the records come from."
+    )
+    data: Data = Field(default_factory=Data, description="How records are filtered, split and cut into chunks.")
+    training: Training = Field(description="Which deltas are trained.")
+    deltas: Annotated[list[ReadyDelta], Field(max_length=64, json_schema_extra=_BY_NAME)] | None = Field(
+        None, description="Ready-made deltas, searched together with the trained ones."
+    )
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="What a merged model is scored by.")
+    search: Search = Field(default_factory=Search, description="How the weights are searched.")
+    baselines: Baselines = Field(default_factory=Baselines, description="What is always scored beside the winner.")
+    publish: Publish = Field(default_factory=Publish, description="When and how the winner is published.")
 
 
 class AutoLLMRun(Model):

@@ -14,7 +14,17 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DELTA_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 SELECTOR_PATTERN = r"^[-a-z0-9*?]+(/[-a-z0-9*?]+)?$"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
-URI_PATTERN = r"^(s3|file|hf|package)://[^ ]+$|^[^: ][^:]*$"
+_S3 = "s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[^ ]*)?"
+_FILE = "file:///.*"
+_HUB = "hf://[A-Za-z0-9][-._A-Za-z0-9]*/[A-Za-z0-9][-._A-Za-z0-9]*(@[A-Za-z0-9][-._/A-Za-z0-9]*)?"
+_PACKAGE = "package://[A-Za-z_][._A-Za-z0-9]*/[^ ]+"
+_PATH = "[^: ][^:]*"
+URI_PATTERN = rf"^({_S3}|{_FILE}|{_HUB}|{_PACKAGE}|{_PATH})$"
+SOURCE_PATTERN = rf"^({_S3}|{_FILE}|{_PACKAGE}|{_PATH})$"
+FOLDER_PATTERN = rf"^({_S3}|{_FILE}|{_PATH})$"
+URI_PATTERNS = (URI_PATTERN, SOURCE_PATTERN, FOLDER_PATTERN)
+LOCATION = "x-autollm-location"
+"""Marks, in the editor's schema, the fields in which a relative path counts from the document; no CRD carries it."""
 
 _DECIMAL = re.compile(DECIMAL_PATTERN)
 _DURATION = re.compile(DURATION_PATTERN)
@@ -30,7 +40,7 @@ def parse_decimal(value: object) -> Decimal:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if isinstance(value, str) and _DECIMAL.match(value):
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return Decimal(value)
     raise ValueError(f'{value!r} is not a decimal: write a number in quotes, such as "0.5", or a bare whole number')
 
@@ -44,7 +54,7 @@ def format_decimal(value: Decimal) -> str | int:
 
 def parse_duration(text: str) -> int:
     """Read a duration such as `90s`, `30m` or `1h30m` as whole seconds; raises ValueError for other forms."""
-    if not text or not _DURATION.match(text):
+    if not text or not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration: write hours, minutes and seconds such as 6h, 30m, 90s or 1h30m")
     return sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([hms])", text))
 
@@ -61,11 +71,12 @@ def _decimal_schema(low: str | None, high: str | None, *, above: str | None, bel
 
 def decimal(low: str | None = None, high: str | None = None, *, above: str | None = None, below: str | None = None) -> Any:
     """The annotations of a decimal field with inclusive (`low`, `high`) or exclusive (`above`, `below`) bounds."""
-    bounds: Any = {"ge": low, "le": high, "gt": above, "lt": below}
+    bounds: dict[str, Any] = {"ge": low, "le": high, "gt": above, "lt": below}
+    numbers: dict[str, Any] = {word: Decimal(bound) for word, bound in bounds.items() if bound is not None}
     return Annotated[
         Decimal,
         BeforeValidator(parse_decimal),
-        Field(**{word: Decimal(bound) for word, bound in bounds.items() if bound is not None}),
+        Field(**numbers),
         PlainSerializer(format_decimal, return_type=str | int),
         WithJsonSchema(_decimal_schema(low, high, above=above, below=below)),
     ]
@@ -92,6 +103,12 @@ DeltaSelector = Annotated[str, Field(pattern=SELECTOR_PATTERN, min_length=1, max
 
 Uri = Annotated[str, Field(pattern=URI_PATTERN, min_length=1, max_length=1024)]
 """s3://bucket/key, file:///path, hf://org/name[@revision], package://module/file, or a path relative to the document."""
+
+SourceUri = Annotated[str, Field(pattern=SOURCE_PATTERN, min_length=1, max_length=1024)]
+"""Where records are read from: all of Uri but hf://."""
+
+FolderUri = Annotated[str, Field(pattern=FOLDER_PATTERN, min_length=1, max_length=1024)]
+"""What can be written to: s3://bucket/prefix, file:///folder, or a folder relative to the document."""
 
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN, max_length=71)]
 SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]

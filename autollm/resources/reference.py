@@ -1,0 +1,142 @@
+"""The reference of the documents in Markdown, written from their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from autollm.resources.structural import Schema
+from autollm.resources.values import (
+    DECIMAL_PATTERN,
+    DELTA_PATTERN,
+    DIGEST_PATTERN,
+    DURATION_PATTERN,
+    NAME_PATTERN,
+    SELECTOR_PATTERN,
+    URI_PATTERNS,
+)
+
+_INTRODUCTION = """# The documents
+
+Generated from the types by `python -m autollm.resources.generate`; `autollm validate` and a Kubernetes API server with the CRDs
+of `crds/` hold to the same. An editor that knows JSON schemas completes and checks these documents with
+`autollm/resources/schema/*.json`.
+
+How values are written:
+
+* A **decimal** is a number in quotes, such as `"0.5"` or `"2e-4"`, or a bare whole number. YAML readers disagree on bare fractions, so
+  `0.5` without quotes is refused.
+* A **duration** is made of hours, minutes and seconds: `90s`, `30m`, `1h30m`.
+* A **name** is a DNS label of at most 40 characters: small letters, digits and dashes.
+* A **location** is `s3://bucket/key`, `file:///path`, `hf://org/name[@revision]`, `package://python_package/file`, or a path that counts
+  from the document.
+* Where one of several fields chooses a kind (`sft`, `dpo`, `pretrain`), exactly one is written; one without settings is written `{}`. A
+  blank one is null, which counts as absent.
+* An unknown field is an error, as is a key that is written twice.
+"""
+
+_SENTENCES = {
+    "AutoLLMRun": "The one document a user writes: from data to a published model. Short name `alr`.",
+    "DeltaTraining": "One chunk × one method; the planner writes it. Short name `dt`.",
+    "MergeTrial": "One candidate on one split; the planner writes it. Short name `mt`.",
+}
+_PATTERNS = {DECIMAL_PATTERN: "decimal", DURATION_PATTERN: "duration", NAME_PATTERN: "name", DIGEST_PATTERN: "digest"}
+_PATTERNS |= {DELTA_PATTERN: "delta", SELECTOR_PATTERN: "pattern of deltas"} | dict.fromkeys(URI_PATTERNS, "location")
+
+
+def reference(schemas: Sequence[Schema]) -> str:
+    """Return the reference of all kinds: a table for each object, in the order of the document, and the rules that join its fields."""
+    parts = [_INTRODUCTION]
+    for schema in schemas:
+        kind = schema["title"]
+        parts.append(f"## {kind}\n\n{_SENTENCES[kind]}\n")
+        parts.append(_rules(schema))
+        parts.extend(_sections("spec", schema["properties"]["spec"]))
+        parts.append("### status\n\nWritten by AutoLLM, never by the user.\n")
+        parts.append(_table(schema["properties"]["status"]))
+    return "\n".join(part for part in parts if part)
+
+
+def _rules(schema: Schema) -> str:
+    """Return the rules that join the fields, as a list; those on changes concern nobody who writes a document."""
+    rules = [rule["message"] for rule in schema.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
+    return "".join(f"* {message}.\n" for message in rules)
+
+
+def _sections(path: str, schema: Schema) -> Iterator[str]:
+    fields: Mapping[str, Schema] = schema.get("properties", {})
+    if fields:
+        yield f"### {path}\n"
+        yield f"{_sentence(schema.get('description', ''))}\n"
+        yield _table(schema)
+        yield _rules(schema)
+    for name, field in fields.items():
+        if field.get("type") == "object" and "properties" in field:
+            yield from _sections(f"{path}.{name}", field)
+        elif field.get("type") == "array" and "properties" in field["items"]:
+            yield from _sections(f"{path}.{name}[]", field["items"])
+
+
+def _table(schema: Schema) -> str:
+    required = schema.get("required", ())
+    lines = ["| field | type | default | bounds | meaning |", "|---|---|---|---|---|"]
+    for name, field in schema["properties"].items():
+        cells = (f"`{name}`", _type(field), _default(field, name in required), _bounds(field), _sentence(field.get("description", "")))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(field: Schema) -> str:
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field.get("pattern") in _PATTERNS:
+        return _PATTERNS[field["pattern"]]
+    kind = field["type"]
+    if kind == "array":
+        return f"list of {_plural(_type(field['items']))}"
+    if kind == "object" and isinstance(field.get("additionalProperties"), Mapping):
+        return f"map to {_plural(_type(field['additionalProperties']))}"
+    return {"integer": "whole number", "boolean": "`true` or `false`", "string": "text"}.get(str(kind), "object")
+
+
+def _plural(kind: str) -> str:
+    return kind if kind.startswith(("`", "list")) or kind == "text" else f"{kind}s"
+
+
+def _default(field: Schema, required: bool) -> str:
+    if required:
+        return "**required**"
+    default = field.get("default")
+    if default is None or isinstance(default, Mapping):
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f'`"{default}"`' if isinstance(default, str) and field.get("pattern") == DECIMAL_PATTERN and "." in default else f"`{default}`"
+
+
+def _bounds(field: Schema) -> str:
+    words = [
+        rule["message"].removeprefix("must be ") for rule in field.get("x-kubernetes-validations", ()) if "double(self)" in rule["rule"]
+    ]
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minItems", "maxItems", " entries"),
+        ("minProperties", "maxProperties", " entries"),
+        ("minLength", "maxLength", " characters"),
+    ):
+        if unit == " characters" and field.get("pattern") in _PATTERNS:
+            continue
+        if field.get(low) and high in field:
+            words.append(f"{field[low]:,} to {field[high]:,}{unit}")
+        elif high in field:
+            words.append(f"at most {field[high]:,}{unit}")
+        elif low in field:
+            words.append(f"at least {field[low]:,}{unit}")
+    return ", ".join(words)
+
+
+def _sentence(text: str) -> str:
+    """End the text as a sentence; it begins with a capital unless it begins with something that is written small, such as a URI."""
+    text = " ".join(text.split())
+    if text.partition(" ")[0].isalpha():
+        text = text[0].upper() + text[1:]
+    return text if not text or text.endswith((".", ")")) else f"{text}."

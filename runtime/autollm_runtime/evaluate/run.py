@@ -1,0 +1,54 @@
+"""The evaluate task: score the trials of one slot as they appear, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+
+from autollm.contract.tasks import EvaluateTask
+from autollm.errors import InputError, Interrupted, OutOfMemoryError, TemporaryError
+from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.metadata import Failure
+from autollm.store import open_store
+from autollm_runtime.evaluate.evaluator import Evaluator
+from autollm_runtime.worker.context import Context
+
+_log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.05
+
+
+def run_evaluate(task: EvaluateTask, context: Context) -> None:
+    """Score trials one after the other; ends by an error alone, Interrupted where the task was asked to stop.
+
+    A candidate that cannot be scored is a failed trial with its reason, and the next one is looked for. What concerns every
+    trial ends the task instead, and leaves the trial to the next attempt: base, deltas or items that are damaged or do not
+    fit (InputError), a store that does not answer (TemporaryError), memory for not even one item (OutOfMemoryError).
+    """
+    store = open_store(task.artifacts.uri, endpoint=task.artifacts.endpoint, region=task.artifacts.region)
+    evaluator = Evaluator(task, store, context.scratch)
+    _log.info("the evaluator is ready", extra={"slot": task.slot, "deltas": len(task.deltas)})
+    while True:
+        context.check_stop()
+        trial = context.trials.next(task.slot, task.run)
+        if trial is None:
+            context.stop.wait(POLL_SECONDS)
+        else:
+            _score(evaluator, trial, context)
+
+
+def _score(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
+    name = trial.metadata.name
+    evaluator.prepare(trial.spec)
+    try:
+        result = evaluator.score(trial, context.check_stop)
+    except (Interrupted, TemporaryError, OutOfMemoryError):
+        raise
+    except InputError as error:
+        _log.warning("the trial failed", extra={"trial": name, "reason": error.reason, "cause": str(error)})
+        context.reports.failed_trial(name, Failure(reason=error.reason, message=str(error)[:4096]))
+    except Exception as error:
+        _log.exception("the trial failed unexpectedly", extra={"trial": name})
+        message = f"{type(error).__name__}: {error}; the log of the evaluator has the traceback"
+        context.reports.failed_trial(name, Failure(reason="InternalError", message=message[:4096]))
+    else:
+        context.reports.scored(name, result)

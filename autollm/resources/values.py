@@ -88,7 +88,7 @@ def _check_duration(value: object) -> object:
     return value
 
 
-Duration = Annotated[str, BeforeValidator(_check_duration), Field(pattern=DURATION_PATTERN, min_length=2, max_length=24)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=24), BeforeValidator(_check_duration)]
 """A span of time as text; `parse_duration` gives its seconds."""
 
 RunName = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=40)]

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,18 +110,21 @@ class Checkpoint:
         """The shape of every stored tensor."""
         return {name: entry.shape for name, entry in self.entries.items()}
 
-    @property
+    @cached_property
     def tied_head(self) -> bool:
-        """Whether the output head is the input embedding, and so stored once."""
-        stored_head = any(name.endswith(_HEADS) for name in self.entries)
-        return bool(self.config.get("tie_word_embeddings", not stored_head))
+        """Whether the output head is the input embedding, stored once or twice alike."""
+        if self.head is None:
+            return self.embedding is not None
+        if not self.config.get("tie_word_embeddings", False) or self.embedding is None:
+            return False
+        return torch.equal(self.entries[self.head].read(), self.entries[self.embedding].read())
 
     def locate(self, parameter: str) -> str | None:
         """Return the stored name of a parameter of the loaded model, or None where it is not stored.
 
         They differ where the head is tied to the embedding, and where a checkpoint lacks the prefix of its body.
         """
-        if self.tied_head and parameter.endswith(_HEADS):
+        if parameter.endswith(_HEADS) and self.tied_head:
             return self.embedding
         if parameter in self.entries:
             return parameter
@@ -129,12 +132,14 @@ class Checkpoint:
         return shorter if shorter in self.entries else None
 
     @property
+    def head(self) -> str | None:
+        """The stored name of the output head."""
+        return next((name for name in self.entries if name.endswith(_HEADS)), None)
+
+    @property
     def embedding(self) -> str | None:
         """The stored name of the input embedding."""
         return next((name for name in self.entries if name.endswith(_EMBEDDINGS)), None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

@@ -82,7 +82,7 @@ class S3Store:
                     code = error_code(error)
                     if code == "ConditionalRequestConflict":  # another writer was at work at that moment: ask once more
                         continue
-                    if condition and code in ("PreconditionFailed", "412", "NoSuchKey", "404"):
+                    if condition and code in ("PreconditionFailed", "412", "NoSuchKey"):
                         return self._lost(key, data, error, if_absent=if_absent)
                     raise
         raise StoreUnavailableError(f"{place.uri}: other writers were at work {_CONFLICTS} times: start again later")

@@ -15,6 +15,7 @@ from autollm.errors import AutoLLMError, InputError
 from autollm.store.port import AccessDeniedError, DiskFullError, NotFoundError, PreconditionError, StoreUnavailableError
 
 NETWORK_ERRORS: tuple[type[Exception], ...] = (
+    botocore.ConnectionError,
     botocore.HTTPClientError,
     botocore.IncompleteReadError,
     urllib3.exceptions.HTTPError,
@@ -91,7 +92,7 @@ def _from_answer(error: botocore.ClientError, place: Place) -> AutoLLMError:
             return NotFoundError(f"{uri}: there is no bucket {place.bucket!r} at {endpoint}: create it, or mend the URI")
         case "NoSuchKey" | "NotFound" | "404":
             return NotFoundError(f"there is no {uri} at {endpoint}: check the key and its spelling")
-        case "InvalidAccessKeyId" | "InvalidClientTokenId" | "NoSuchAccessKey":
+        case "InvalidAccessKeyId" | "XAdminUserNotFound":
             return AccessDeniedError(f"{uri}: {endpoint} does not know the access key: check AWS_ACCESS_KEY_ID or the profile")
         case "SignatureDoesNotMatch":
             return AccessDeniedError(f"{uri}: the secret does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile")

@@ -10,6 +10,7 @@ from autollm.resources.evaluation import Weights
 from autollm.resources.facts import ChunkFact, ItemsFact, ModelFact
 from autollm.resources.model import Model
 from autollm.resources.run_status import ResultRow
+from autollm.resources.sources import Chunking
 from autollm.resources.training import Adapter, Method
 from autollm.resources.values import DeltaName, Digest
 
@@ -102,6 +103,7 @@ class DataManifest(Model):
     search: ItemsFact
     test: ItemsFact
     inputs: dict[str, Digest] = Field({}, description="The digest of every file that was read, by URI.")
+    chunking: Chunking | None = Field(None, description="How the chunks were cut: asked otherwise, the next cut starts anew.")
 
 
 class RevisionManifest(Model):

@@ -40,11 +40,15 @@ def identity_of(trial: MergeTrial) -> str:
 
 
 def result_rows(spec: RunSpec, field: Field, finalists: Sequence[MergeTrial], replaced: PublishedRevision | None) -> tuple[Row, ...]:
-    """Return the rows in the order of the table; the last one is the winner, `auto`."""
-    return (*_rows(spec, field, finalists, replaced), Row(AUTO, finalists[0].spec.weights))
+    """Return the rows in the order of the table: baselines, finalists that are none of them, and the winner, `auto`."""
+    auto = Row(AUTO, finalists[0].spec.weights)
+    rows = list(_rows(spec, field, replaced))
+    known = {row.identity for row in (*rows, auto)}
+    runners_up = (Row(runner_up(place), trial.spec.weights) for place, trial in enumerate(finalists[1:], start=2))
+    return (*rows, *(row for row in runners_up if row.identity not in known), auto)
 
 
-def _rows(spec: RunSpec, field: Field, finalists: Sequence[MergeTrial], replaced: PublishedRevision | None) -> Iterator[Row]:
+def _rows(spec: RunSpec, field: Field, replaced: PublishedRevision | None) -> Iterator[Row]:
     wanted = spec.baselines
     # The gate and the constraints need what they compare with, whether or not it is wanted in the table.
     gated = {spec.publish.when.better_than, *(constraint.not_worse_than for constraint in spec.evaluation.constraints or [])}
@@ -59,7 +63,6 @@ def _rows(spec: RunSpec, field: Field, finalists: Sequence[MergeTrial], replaced
     yield from (Row(point.name, point.weights) for point in wanted.manual or [])
     if replaced is not None and (wanted.published or PUBLISHED in gated):
         yield _published(field, replaced)
-    yield from (Row(runner_up(place), trial.spec.weights) for place, trial in enumerate(finalists[1:], start=2))
 
 
 def _published(field: Field, revision: PublishedRevision) -> Row:

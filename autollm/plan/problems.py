@@ -96,8 +96,8 @@ def _data_problems(spec: RunSpec, prepared: Prepared, planned: Sequence[PlannedT
         if count < FEWEST_ITEMS:
             yield Problem(
                 "TooFewItems",
-                f"data.split.{split}: {count} records are held out for {split}, but scores need at least {FEWEST_ITEMS}; raise the share, add "
-                f"records, or add a source with `use: {split.capitalize()}`.",
+                f"data.split.{split}: {count} records are held out for {split}, but scores need at least {FEWEST_ITEMS}; raise the share, "
+                f"add records, or add a source with `use: {split.capitalize()}`.",
             )
 
 

@@ -30,7 +30,7 @@ Work = Callable[[AnyTask, Context], None]
 WORK: Mapping[str, str] = {
     "Prepare": "autollm_runtime.prepare:run_prepare",
     "Train": "autollm_runtime.train:run_train",
-    "Evaluate": "autollm_runtime.evaluate:run_evaluate",
+    "Evaluate": "autollm_runtime.evaluate.run:run_evaluate",
     "Publish": "autollm_runtime.merge:run_publish",
     "Pin": "autollm_runtime.merge:run_pin",
 }

@@ -21,7 +21,7 @@ from autollm.store import Store
 from autollm.store.objects import read_verified
 from autollm_runtime.evaluate.items import Items, build_items, draw
 from autollm_runtime.evaluate.loading import load_merge, load_whole
-from autollm_runtime.evaluate.results import compare, summarise, to_decimal
+from autollm_runtime.evaluate.results import compare, decode_results, encode_results, summarise, to_decimal
 from autollm_runtime.evaluate.subject import Subject
 
 SAMPLE_ANSWERS = 6
@@ -121,16 +121,6 @@ class Evaluator:
         if not uri.startswith(prefix):
             raise InputError(f"the results at {uri} are not in the artifacts of this run, {self._store.uri}", reason="OtherArtifacts")
         return decode_results(self._store.read(uri.removeprefix(prefix)))
-
-
-def encode_results(results: list[ItemResult]) -> bytes:
-    """Return per-item results as they are stored: one JSON object a line."""
-    return b"".join(json.dumps(result.document(), ensure_ascii=False, allow_nan=False).encode() + b"\n" for result in results)
-
-
-def decode_results(data: bytes) -> list[ItemResult]:
-    """Read per-item results back."""
-    return [ItemResult.parse(json.loads(line)) for line in data.splitlines()]
 
 
 def _release() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,19 +12,11 @@ from transformers import PreTrainedModel
 
 from autollm.errors import InputError
 from autollm_runtime.evaluate.budget import Budget
+from autollm_runtime.evaluate.computed import SequenceScore
 from autollm_runtime.text.encoding import Encoded
 
 _ROWS = 64
 """Rows of logits reduced at a time: their fp32 copy then stays in the processor's cache."""
-
-
-@dataclass(frozen=True)
-class SequenceScore:
-    """The log-probability of all scored tokens of a sequence together, how many they are, and whether each is the likeliest."""
-
-    log_probability: float
-    tokens: int
-    greedy: bool
 
 
 @torch.inference_mode()

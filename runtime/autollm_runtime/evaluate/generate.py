@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,20 +12,8 @@ from transformers.generation.stopping_criteria import StoppingCriteria, Stopping
 
 from autollm.errors import InputError
 from autollm_runtime.evaluate.budget import Budget
+from autollm_runtime.evaluate.computed import Answer
 from autollm_runtime.evaluate.items import Prompt
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The tokens of an answer without the one that ended it, and whether there was one before the cap."""
-
-    ids: list[int]
-    stopped: bool
-
-    def cut(self, cap: int) -> Answer:
-        """Return what the answer would have been with a smaller cap: the ending token counts too."""
-        length = len(self.ids) + self.stopped
-        return self if length <= cap else Answer(self.ids[:cap], stopped=False)
 
 
 @torch.inference_mode()

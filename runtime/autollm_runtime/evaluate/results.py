@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -56,6 +57,16 @@ def compare(
     """
     names: list[str | None] = [None, *dict.fromkeys(constraint.metric for constraint in constraints)]
     return [_difference(ours, theirs, trial, name, confidence) for trial, theirs in others.items() for name in names if _values(ours, name)]
+
+
+def encode_results(results: list[ItemResult]) -> bytes:
+    """Return per-item results as they are stored: one JSON object a line."""
+    return b"".join(json.dumps(result.document(), ensure_ascii=False, allow_nan=False).encode() + b"\n" for result in results)
+
+
+def decode_results(data: bytes) -> list[ItemResult]:
+    """Read per-item results back."""
+    return [ItemResult.parse(json.loads(line)) for line in data.splitlines()]
 
 
 def _difference(ours: Sequence[ItemResult], theirs: Sequence[ItemResult], trial: str, metric: str | None, confidence: float) -> Difference:

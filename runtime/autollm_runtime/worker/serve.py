@@ -49,7 +49,7 @@ PRELOADED = (
     "trl.trainer.dpo_trainer",
     "autollm_runtime.prepare",
     "autollm_runtime.train",
-    "autollm_runtime.evaluate",
+    "autollm_runtime.evaluate.run",
     "autollm_runtime.merge",
 )
 LONGEST_ORDER = 1 << 20

@@ -9,24 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from autollm.resources import patterns
 from autollm.resources.crd import Kind, root_schema
 from autollm.resources.metadata import API_VERSION
 from autollm.resources.structural import Schema
-from autollm.resources.values import LOCATION, URI_PATTERNS
 
-_LABEL = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
-_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
-_STRINGS = {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": _KEY}}
+_STRINGS = {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": patterns.LABEL_KEY}}
 
 METADATA: Schema = {
     "description": "Kubernetes' own metadata; on one machine only the name counts.",
     "type": "object",
     "required": ["name"],
     "properties": {
-        "name": {"description": "What the object is called.", "type": "string", "minLength": 1, "maxLength": 253, "pattern": _NAME},
-        "namespace": {"type": "string", "maxLength": 63, "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},
-        "labels": _STRINGS | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": _LABEL}},
+        "name": {
+            "description": "What the object is called.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "pattern": patterns.OBJECT_NAME,
+        },
+        "namespace": {"type": "string", "maxLength": 63, "pattern": patterns.NAME},
+        "labels": _STRINGS | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": patterns.LABEL_VALUE}},
         "annotations": _STRINGS,
         "generateName": {"type": "string"},
         "uid": {"type": "string"},
@@ -56,8 +59,8 @@ def _closed(node: Mapping[str, Any]) -> Schema:
     schema: Schema = {key: value for key, value in node.items() if key != "format"}
     if schema.pop("x-kubernetes-int-or-string", False):
         schema["type"] = ["integer", "string"]
-    if schema.get("pattern") in URI_PATTERNS:
-        schema[LOCATION] = True
+    if schema.get("pattern") in patterns.LOCATIONS:
+        schema[patterns.LOCATION] = True
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if schema.get(exclusive):
             schema[exclusive] = schema.pop(bound)

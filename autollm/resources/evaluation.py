@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from autollm.resources import patterns
 from autollm.resources.model import Model, Rule, exactly_one, not_reserved
-from autollm.resources.values import DELTA_PATTERN, DeltaName, Margin, MetricWeight, Name, Weight
+from autollm.resources.values import DeltaName, Margin, MetricWeight, Name, Weight
 
 METRIC_KINDS = ("likelihood", "match", "preference")
 
@@ -17,7 +18,7 @@ _BY_DELTA: dict[str, JsonValue] = {
     # A structural schema says nothing about the keys of a map.
     "x-kubernetes-validations": [
         {
-            "rule": f"self.all(k, k.size() <= 96 && k.matches('{DELTA_PATTERN}'))",
+            "rule": f"self.all(k, k.size() <= 96 && k.matches('{patterns.DELTA}'))",
             "message": "weights are given by the names of deltas, such as math/sft: small letters, digits, dashes and one slash",
         }
     ],

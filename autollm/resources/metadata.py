@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from autollm.resources import patterns
 from autollm.resources.model import Model
 from autollm.resources.values import RunName
 
@@ -30,7 +31,7 @@ class Metadata(Model):
 class ChildMetadata(Metadata):
     """Metadata of a child, whose name is its parent's, a dash and a hash."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=63)]
+    name: Annotated[str, Field(pattern=patterns.OBJECT_REFERENCE, min_length=1, max_length=63)]
 
 
 class Condition(Model):

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from autollm.resources import patterns
 from autollm.resources.structural import Schema
-from autollm.resources.values import (
-    DECIMAL_PATTERN,
-    DELTA_PATTERN,
-    DIGEST_PATTERN,
-    DURATION_PATTERN,
-    NAME_PATTERN,
-    SELECTOR_PATTERN,
-    URI_PATTERNS,
-)
 
 _INTRODUCTION = """# The documents
 
@@ -39,8 +31,15 @@ _SENTENCES = {
     "DeltaTraining": "One chunk × one method; the planner writes it. Short name `dt`.",
     "MergeTrial": "One candidate on one split; the planner writes it. Short name `mt`.",
 }
-_PATTERNS = {DECIMAL_PATTERN: "decimal", DURATION_PATTERN: "duration", NAME_PATTERN: "name", DIGEST_PATTERN: "digest"}
-_PATTERNS |= {DELTA_PATTERN: "delta", SELECTOR_PATTERN: "pattern of deltas"} | dict.fromkeys(URI_PATTERNS, "location")
+_TYPES = {
+    patterns.DECIMAL: "decimal",
+    patterns.DURATION: "duration",
+    patterns.NAME: "name",
+    patterns.DIGEST: "digest",
+    patterns.DELTA: "delta",
+    patterns.SELECTOR: "pattern of deltas",
+    **dict.fromkeys(patterns.LOCATIONS, "location"),
+}
 
 
 def reference(schemas: Sequence[Schema]) -> str:
@@ -81,15 +80,19 @@ def _table(schema: Schema) -> str:
     lines = ["| field | type | default | bounds | meaning |", "|---|---|---|---|---|"]
     for name, field in schema["properties"].items():
         cells = (f"`{name}`", _type(field), _default(field, name in required), _bounds(field), _sentence(field.get("description", "")))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("*/", "\\*/").replace("/*", "/\\*").replace("with * ", "with \\* ")
 
 
 def _type(field: Schema) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
-    if field.get("pattern") in _PATTERNS:
-        return _PATTERNS[field["pattern"]]
+    if field.get("pattern") in _TYPES:
+        return _TYPES[field["pattern"]]
     kind = field["type"]
     if kind == "array":
         return f"list of {_plural(_type(field['items']))}"
@@ -110,20 +113,20 @@ def _default(field: Schema, required: bool) -> str:
         return ""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    return f'`"{default}"`' if isinstance(default, str) and field.get("pattern") == DECIMAL_PATTERN and "." in default else f"`{default}`"
+    return f'`"{default}"`' if isinstance(default, str) and field.get("pattern") == patterns.DECIMAL and "." in default else f"`{default}`"
 
 
 def _bounds(field: Schema) -> str:
-    words = [
-        rule["message"].removeprefix("must be ") for rule in field.get("x-kubernetes-validations", ()) if "double(self)" in rule["rule"]
-    ]
+    rules = [rule["message"] for rule in field.get("x-kubernetes-validations", ()) if "double(self)" in rule["rule"]]
+    low_high = [message.rpartition(" ")[2] for message in rules if message.startswith(("must be at least", "must be at most"))]
+    words = [f"{low_high[0]} to {low_high[1]}"] if len(low_high) == 2 else [message.removeprefix("must be ") for message in rules]
     for low, high, unit in (
         ("minimum", "maximum", ""),
         ("minItems", "maxItems", " entries"),
         ("minProperties", "maxProperties", " entries"),
         ("minLength", "maxLength", " characters"),
     ):
-        if unit == " characters" and field.get("pattern") in _PATTERNS:
+        if unit == " characters" and field.get("pattern") in _TYPES:
             continue
         if field.get(low) and high in field:
             words.append(f"{field[low]:,} to {field[high]:,}{unit}")

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from autollm.resources import patterns
 from autollm.resources.evaluation import Baselines, Evaluation
 from autollm.resources.metadata import API_VERSION, Metadata
 from autollm.resources.model import Model, Rule
@@ -18,7 +19,7 @@ from autollm.resources.training import ReadyDelta, Training
 from autollm.resources.values import Confidence, FolderUri, SecretName, Uri
 
 DType = Literal["BFloat16", "Float16", "Float32"]
-RevisionName = Annotated[str, Field(pattern=r"^r[1-9][0-9]{0,8}$", max_length=10)]
+RevisionName = Annotated[str, Field(pattern=patterns.REVISION, max_length=10)]
 _BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 
 
@@ -35,7 +36,7 @@ class BaseModelSpec(Model):
     uri: Uri = Field(
         description="hf://org/name[@revision], s3://bucket/prefix, file:///folder, package://python_package/file or a relative path."
     )
-    revision: Annotated[str, Field(pattern=r"^[-._A-Za-z0-9/]+$", min_length=1, max_length=128)] | None = Field(
+    revision: Annotated[str, Field(pattern=patterns.HUB_REVISION, min_length=1, max_length=128)] | None = Field(
         None, description="The Hub's branch, tag or commit; status.model says which commit was used."
     )
     dtype: DType | None = Field(
@@ -65,10 +66,10 @@ class Artifacts(Model):
         ),
     )
     uri: FolderUri = Field(description="s3://bucket/prefix, file:///folder, or a folder relative to the document.")
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^ ]+$", min_length=1, max_length=1024)] | None = Field(
+    endpoint: Annotated[str, Field(pattern=patterns.ENDPOINT, min_length=1, max_length=1024)] | None = Field(
         None, description="The S3 server's address, where it is not Amazon's."
     )
-    region: Annotated[str, Field(pattern=r"^[-a-z0-9]+$", min_length=1, max_length=64)] | None = Field(
+    region: Annotated[str, Field(pattern=patterns.REGION, min_length=1, max_length=64)] | None = Field(
         None, description="The bucket's region."
     )
     secret_name: SecretName | None = Field(

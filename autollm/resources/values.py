@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-DECIMAL_PATTERN = r"^[+-]?([0-9]{1,12}([.][0-9]{1,12})?|[.][0-9]{1,12})([eE][+-]?[0-9]{1,2})?$"
-DURATION_PATTERN = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DELTA_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
-SELECTOR_PATTERN = r"^[-a-z0-9*?]+(/[-a-z0-9*?]+)?$"
-DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
-_S3 = "s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[^ ]*)?"
-_FILE = "file:///.*"
-_HUB = "hf://[A-Za-z0-9][-._A-Za-z0-9]*/[A-Za-z0-9][-._A-Za-z0-9]*(@[A-Za-z0-9][-._/A-Za-z0-9]*)?"
-_PACKAGE = "package://[A-Za-z_][._A-Za-z0-9]*/[^ ]+"
-_PATH = "[^: ][^:]*"
-URI_PATTERN = rf"^({_S3}|{_FILE}|{_HUB}|{_PACKAGE}|{_PATH})$"
-SOURCE_PATTERN = rf"^({_S3}|{_FILE}|{_PACKAGE}|{_PATH})$"
-FOLDER_PATTERN = rf"^({_S3}|{_FILE}|{_PATH})$"
-URI_PATTERNS = (URI_PATTERN, SOURCE_PATTERN, FOLDER_PATTERN)
-LOCATION = "x-autollm-location"
-"""Marks, in the editor's schema, the fields in which a relative path counts from the document; no CRD carries it."""
+from autollm.resources import patterns
 
-_DECIMAL = re.compile(DECIMAL_PATTERN)
-_DURATION = re.compile(DURATION_PATTERN)
+_DECIMAL = re.compile(patterns.DECIMAL)
+_DURATION = re.compile(patterns.DURATION)
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -59,27 +46,34 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9]+)([hms])", text))
 
 
-def _decimal_schema(low: str | None, high: str | None, *, above: str | None, below: str | None) -> dict[str, Any]:
-    """int-or-string has no numeric bounds in a structural schema, so bounds become CEL rules on the value itself."""
-    rules = []
-    for sign, bound, words in ((">=", low, "at least"), ("<=", high, "at most"), (">", above, "above"), ("<", below, "below")):
-        if bound is not None:
-            rules.append({"rule": f"double(self) {sign} {float(bound)!r}", "message": f"must be {words} {bound}"})
-    schema: dict[str, Any] = {"x-kubernetes-int-or-string": True, "pattern": DECIMAL_PATTERN, "maxLength": 32}
-    return schema | ({"x-kubernetes-validations": rules} if rules else {})
+@dataclass(frozen=True)
+class Bounded(GroupedMetadata):
+    """What makes a Decimal a decimal of the documents, within inclusive (`low`, `high`) or exclusive (`above`, `below`) bounds."""
 
+    low: str | None = None
+    high: str | None = None
+    above: str | None = None
+    below: str | None = None
 
-def decimal(low: str | None = None, high: str | None = None, *, above: str | None = None, below: str | None = None) -> Any:
-    """The annotations of a decimal field with inclusive (`low`, `high`) or exclusive (`above`, `below`) bounds."""
-    bounds: dict[str, Any] = {"ge": low, "le": high, "gt": above, "lt": below}
-    numbers: dict[str, Any] = {word: Decimal(bound) for word, bound in bounds.items() if bound is not None}
-    return Annotated[
-        Decimal,
-        BeforeValidator(parse_decimal),
-        Field(**numbers),
-        PlainSerializer(format_decimal, return_type=str | int),
-        WithJsonSchema(_decimal_schema(low, high, above=above, below=below)),
-    ]
+    def __iter__(self) -> Iterator[object]:
+        """Yield what pydantic is to do: read, check, write and describe the value."""
+        yield BeforeValidator(parse_decimal)
+        for constraint, bound in ((Ge, self.low), (Le, self.high), (Gt, self.above), (Lt, self.below)):
+            if bound is not None:
+                yield constraint(Decimal(bound))
+        yield PlainSerializer(format_decimal, return_type=str | int)
+        yield WithJsonSchema(self._schema())
+
+    def _schema(self) -> dict[str, Any]:
+        """int-or-string has no numeric bounds in a structural schema, so bounds become CEL rules on the value itself."""
+        words = ((">=", self.low, "at least"), ("<=", self.high, "at most"), (">", self.above, "above"), ("<", self.below, "below"))
+        rules = [
+            {"rule": f"double(self) {sign} {float(bound)!r}", "message": f"must be {word} {bound}"}
+            for sign, bound, word in words
+            if bound is not None
+        ]
+        schema: dict[str, Any] = {"x-kubernetes-int-or-string": True, "pattern": patterns.DECIMAL, "maxLength": 32}
+        return schema | ({"x-kubernetes-validations": rules} if rules else {})
 
 
 def _check_duration(value: object) -> object:
@@ -88,40 +82,40 @@ def _check_duration(value: object) -> object:
     return value
 
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=24), BeforeValidator(_check_duration)]
+Duration = Annotated[str, Field(pattern=patterns.DURATION, min_length=2, max_length=24), BeforeValidator(_check_duration)]
 """A span of time as text; `parse_duration` gives its seconds."""
 
-RunName = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=40)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=40)]
+RunName = Annotated[str, Field(pattern=patterns.NAME, min_length=1, max_length=40)]
+Name = Annotated[str, Field(pattern=patterns.NAME, min_length=1, max_length=40)]
 """A DNS label of at most 40 characters: sources, methods, metrics, ready-made deltas, manual points."""
 
-DeltaName = Annotated[str, Field(pattern=DELTA_PATTERN, min_length=1, max_length=96)]
+DeltaName = Annotated[str, Field(pattern=patterns.DELTA, min_length=1, max_length=96)]
 """SOURCE/METHOD, SOURCE-0003/METHOD, `all`, or the name of a ready-made delta."""
 
-DeltaSelector = Annotated[str, Field(pattern=SELECTOR_PATTERN, min_length=1, max_length=96)]
+DeltaSelector = Annotated[str, Field(pattern=patterns.SELECTOR, min_length=1, max_length=96)]
 """A delta's name, or a pattern with `*` and `?` over names."""
 
-Uri = Annotated[str, Field(pattern=URI_PATTERN, min_length=1, max_length=1024)]
+Uri = Annotated[str, Field(pattern=patterns.URI, min_length=1, max_length=1024)]
 """s3://bucket/key, file:///path, hf://org/name[@revision], package://module/file, or a path relative to the document."""
 
-SourceUri = Annotated[str, Field(pattern=SOURCE_PATTERN, min_length=1, max_length=1024)]
+SourceUri = Annotated[str, Field(pattern=patterns.SOURCE_URI, min_length=1, max_length=1024)]
 """Where records are read from: all of Uri but hf://."""
 
-FolderUri = Annotated[str, Field(pattern=FOLDER_PATTERN, min_length=1, max_length=1024)]
+FolderUri = Annotated[str, Field(pattern=patterns.FOLDER_URI, min_length=1, max_length=1024)]
 """What can be written to: s3://bucket/prefix, file:///folder, or a folder relative to the document."""
 
-Digest = Annotated[str, Field(pattern=DIGEST_PATTERN, max_length=71)]
-SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+Digest = Annotated[str, Field(pattern=patterns.DIGEST, max_length=71)]
+SecretName = Annotated[str, Field(pattern=patterns.OBJECT_REFERENCE, min_length=1, max_length=253)]
 
-Weight = decimal("-10", "10")
+Weight = Annotated[Decimal, Bounded("-10", "10")]
 """A weight of a delta: 0 leaves it out, 1 adds it whole; negative weights subtract it."""
 
-Share = decimal("0", "1")
-HeldOutShare = decimal("0", "0.9")
-Similarity = decimal("0.5", "1")
-PositiveDecimal = decimal(above="0")
-LearningRate = decimal(above="0", high="1")
-Confidence = decimal("0.5", below="1")
-Margin = decimal("0", "1")
-MetricWeight = decimal("0", "1000")
-Score = decimal()
+Share = Annotated[Decimal, Bounded("0", "1")]
+HeldOutShare = Annotated[Decimal, Bounded("0", "0.9")]
+Similarity = Annotated[Decimal, Bounded("0.5", "1")]
+PositiveDecimal = Annotated[Decimal, Bounded(above="0")]
+LearningRate = Annotated[Decimal, Bounded(above="0", high="1")]
+Confidence = Annotated[Decimal, Bounded("0.5", below="1")]
+Margin = Annotated[Decimal, Bounded("0", "1")]
+MetricWeight = Annotated[Decimal, Bounded("0", "1000")]
+Score = Annotated[Decimal, Bounded()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def snapshot(
     """
     import huggingface_hub  # slow to import
 
+    if not sys.stderr.isatty():
+        huggingface_hub.utils.disable_progress_bars()
     source = HubRepo(repo, revision)
     with disk_errors(f"{cache or huggingface_hub.constants.HF_HUB_CACHE}"):
         try:

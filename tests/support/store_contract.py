@@ -16,20 +16,7 @@ from autollm.store.objects import download_verified, objects_at, read_verified
 from autollm.store.port import NotFoundError, PreconditionError, Store
 from autollm.store.probe import probe_store
 
-ESCAPES = [
-    "",
-    "/etc/passwd",
-    "../other",
-    "a/../../other",
-    "a//b",
-    "a/",
-    "./a",
-    "a/.",
-    "a\x00b",
-    "a\nb",
-    ".autollm-lock",
-    "a/.autollm-x.tmp",
-]
+ESCAPES = ["", "/etc/passwd", "../other", "a/../../other", "a//b", "a/", "./a", "a/.", "a\x00b", "a\nb", ".autollm-lock", "a/.autollm-x"]
 
 
 class StoreContract:

@@ -89,7 +89,7 @@ def test_no_credentials_at_all(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    with pytest.raises(AccessDeniedError, match="no usable S3 credentials.*set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+    with pytest.raises(AccessDeniedError, match=r"no usable S3 credentials.*set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         open_store(f"s3://{bucket}").read("a")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AccessDeniedError, match=r"nobody.*mend AWS_PROFILE"):

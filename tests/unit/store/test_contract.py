@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from support.store_contract import StoreContract
 
 from autollm.store.folder import FolderStore
 from autollm.store.memory import MemoryStore
 from autollm.store.port import Store
+from support.store_contract import StoreContract
 
 
 class TestFolder(StoreContract):

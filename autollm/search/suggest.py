@@ -11,7 +11,7 @@ from autollm.resources.merge_trial import Origin
 from autollm.resources.search import Optimizer
 from autollm.search import uniform
 from autollm.search.evidence import Evidence, gather
-from autollm.search.space import Point, Space
+from autollm.search.space import Point
 from autollm.search.trials import Request, Suggestion
 
 OptimizerName = Literal["Bayesian", "TPE", "CMAES", "Random"]
@@ -68,10 +68,9 @@ def suggest_fallback(request: Request, reason: str) -> Suggestion:
 
 def next_start(request: Request) -> Suggestion | None:
     """Return the first start point that was not tried yet, if there is one; needs no optimiser."""
-    tried = _tried(request)
     for start in request.starts:
         point = request.space.project(start.weights)
-        if point not in tried:
+        if point not in request.tried:
             suggestion = _suggestion(request, point, "Start")
             return Suggestion(suggestion.weights, suggestion.origin, start.name)
     return None
@@ -79,7 +78,7 @@ def next_start(request: Request) -> Suggestion | None:
 
 def untried(request: Request, proposal: np.ndarray) -> Point:
     """Return the storable point next to the proposal (unit coordinates) that is neither finished nor pending."""
-    space, tried = request.space, _tried(request)
+    space, tried = request.space, request.tried
     random = np.random.default_rng([request.seed, request.number, 1])
     shifted = np.clip(proposal, 0.0, 1.0)
     for attempt in range(_ATTEMPTS):
@@ -95,15 +94,19 @@ def untried(request: Request, proposal: np.ndarray) -> Point:
 
 
 def _propose(name: OptimizerName, evidence: Evidence, seed: int, number: int) -> np.ndarray:
+    state = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
     # Imported where they are used: the optimisers take seconds to load, and a search uses one of them.
     if name == "Bayesian":
-        from autollm.search import bayesian as optimizer
-    elif name == "TPE":
-        from autollm.search import tpe as optimizer
-    else:
-        from autollm.search import cma_es as optimizer
-    state = int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
-    return optimizer.propose(evidence, state)
+        from autollm.search import bayesian
+
+        return bayesian.propose(evidence, state)
+    if name == "TPE":
+        from autollm.search import tpe
+
+        return tpe.propose(evidence, state)
+    from autollm.search import cma_es
+
+    return cma_es.propose(evidence, state)
 
 
 def _suggestion(
@@ -111,9 +114,3 @@ def _suggestion(
 ) -> Suggestion:
     origin = Origin(optimizer=optimizer, finished=len(request.finished), pending=len(request.pending), reason=reason)
     return Suggestion(request.space.expand(point), origin)
-
-
-def _tried(request: Request) -> set[Point]:
-    space: Space = request.space
-    weights = [*(trial.weights for trial in request.finished), *request.pending]
-    return {space.project(one) for one in weights if space.contains(one)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from autollm.resources.merge_trial import Origin
 from autollm.resources.search import Optimizer
 from autollm.search.points import Start
-from autollm.search.space import Parameter, Space
+from autollm.search.space import Parameter, Point, Space
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Request:
     optimizer: Optimizer | None = None
     seed: int = 0
     number: int = 0
+
+    @cached_property
+    def tried(self) -> frozenset[Point]:
+        """The points of the space that are finished, failed or pending: none of them is suggested again."""
+        weights = [*(trial.weights for trial in self.finished), *self.pending]
+        return frozenset(self.space.project(one) for one in weights if self.space.contains(one))
 
     def document(self) -> dict[str, Any]:
         """Return the request as JSON values."""

@@ -37,8 +37,8 @@ def convert(adapter: Adapter, base: Checkpoint) -> Converted:
         check_shape(adapter, parameter, change, torch.empty(base.entries[stored].shape, device="meta"))
     changed = {parameter: tuple(difference.shape) for parameter, difference in differences(adapter, base) if bool(difference.any())}
     tied = {str(base.embedding), base.head or "lm_head.weight"} if base.tied_head else set()
-    touched = tied & changed.keys()
-    if touched and touched != tied and not adapter.config.ties_weights:
+    touched = tied & (changed.keys() | linear.keys())
+    if touched and touched != tied and not (adapter.config.ties_weights and touched <= changed.keys()):
         one, other = min(touched), min(tied - touched)
         raise InputError(
             f"{adapter.path} changes {one} but not {other}, which are one tied parameter of the base: a merge would change both; "

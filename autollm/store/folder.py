@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import io
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import BinaryIO
 from autollm.store.disk import Staged, disk_errors, replacing, staged, sweep
 from autollm.store.keys import RESERVED, check_key, check_prefix, is_key
 from autollm.store.port import PreconditionError, Stat
+
+_log = logging.getLogger(__name__)
 
 _LOCK = f"{RESERVED}lock"
 _PIECE = 1 << 20
@@ -165,6 +168,8 @@ def _walk(folder: Path, prefix: str, start: str) -> Iterator[str]:
         return
     for name in found:
         if not is_key(name.removesuffix("/")):
+            if not name.startswith(RESERVED):
+                _log.warning("a file is passed over, because its name cannot be a key: %r", prefix + name)
             continue
         if name.endswith("/"):
             yield from _walk(folder / name, prefix + name, "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from autollm.errors import InputError
 
 RESERVED = ".autollm-"
 """Segments that start so are a folder store's own: unfinished files and the lock."""
 
 _MOST_BYTES = 1024
+_UNWRITABLE = frozenset({"Cc", "Cs"})  # S3 lists keys as XML, which has no place for them
 
 
 def check_key(key: str) -> str:
@@ -40,8 +43,8 @@ def _fault(key: str) -> str | None:
         return "has a segment . or .."
     if any(segment.startswith(RESERVED) for segment in segments):
         return f"has a segment that starts with {RESERVED}, which is reserved"
-    if not key.isprintable():
-        return "has a character that cannot be printed"
+    if any(unicodedata.category(character) in _UNWRITABLE for character in key):
+        return "has a control character, or one that is no text"
     if len(key.encode()) > _MOST_BYTES:
         return f"is longer than {_MOST_BYTES} bytes"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -74,7 +75,8 @@ def _path(uri: str) -> Path:
     if "://" not in uri:
         if not uri:
             raise InputError("an empty path names no place: write a path, or . for the working folder")
-        return Path(uri).expanduser().absolute()
+        path = Path(os.path.expanduser(uri)).absolute()  # noqa: PTH111  # Path.expanduser fails where there is no such user
+        return path.resolve() if path.name == ".." else path
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise InputError(f"{uri!r} is not a file on this machine: write file:///path with three slashes, or a path alone")

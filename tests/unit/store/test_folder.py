@@ -65,6 +65,14 @@ def test_writes_within_one_tick_of_the_clock_have_different_etags(tmp_path: Path
     assert len(set(etags)) == 40
 
 
+def test_a_name_that_cannot_be_a_key_is_passed_over_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = FolderStore(tmp_path)
+    store.write("Aufnahme um 12\u202f00.jsonl", b"1")
+    (tmp_path / "two\nlines").write_bytes(b"1")
+    assert list(store.list()) == ["Aufnahme um 12\u202f00.jsonl"]
+    assert [record.getMessage() for record in caplog.records] == ["a file is passed over, because its name cannot be a key: 'two\\nlines'"]
+
+
 def test_a_file_and_a_folder_of_one_name(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store.write("a", b"1")

@@ -31,6 +31,15 @@ def test_relative_paths_count_from_the_working_folder(tmp_path: Path, monkeypatc
     assert store.local_path(key) == tmp_path / "runs/math"
 
 
+def test_a_path_that_ends_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "a").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path / "here")
+    store, key = open_location("..")
+    assert f"{key}/a" in list(objects_at(store, key))
+    assert store.read(f"{key}/a") == b"1"
+
+
 def test_spaces_and_signs_are_escaped_in_file_uris(tmp_path: Path) -> None:
     folder = tmp_path / "my data ä#?"
     open_store(folder.as_uri()).write("a", b"1")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from autollm.errors import InputError
 from autollm_runtime.prepare.lines import MAX_LINE, Row, not_utf8, value_name
 from autollm_runtime.prepare.place import Place
 
@@ -40,8 +41,7 @@ def _wrapped_rows(window: _Window, place: Place) -> Iterator[tuple[int, Row]]:
             break
         name = window.value()
         window.expect(":")
-        if window.skip() == "[":
-            window.take()
+        if window.skip() == "[" and window.opens_objects():
             for number, row in window.elements():
                 if found not in (None, name):
                     raise place.fault("NotAnObject", f"the object has two arrays, {found!r} and {name!r}; leave one", row=number)
@@ -84,6 +84,14 @@ class _Window:
         self._position += 1
         return character
 
+    def opens_objects(self) -> bool:
+        """Take the bracket of an array if its first element is an object; any other array is left to `value`."""
+        self.take()
+        if self.skip() == "{":
+            return True
+        self._text, self._position = "[" + self._text[self._position :], 0
+        return False
+
     def expect(self, character: str) -> None:
         found = self.take()
         if not found:
@@ -104,11 +112,11 @@ class _Window:
                 if self._ended:
                     raise self._broken(error) from error
                 if len(self._text) - self._position > MAX_LINE:
-                    raise self._place.fault(
-                        "LineTooLong", f"an object is longer than {MAX_LINE // 2**20} MiB, or is not JSON ({error}); split it"
-                    ) from error
+                    raise self._too_long() from error
                 self._fill()
                 continue
+            if end - self._position > MAX_LINE:
+                raise self._too_long()
             # A number at the edge of the window may go on behind it.
             if end == len(self._text) and not self._ended and not isinstance(value, (dict, list, str)):
                 self._fill()
@@ -143,11 +151,16 @@ class _Window:
         self._position = 0
         self._ended = not block
 
-    def _broken(self, error: ValueError) -> Exception:
+    def _too_long(self) -> InputError:
+        return self._place.fault(
+            "LineTooLong", f"a value is longer than {MAX_LINE // 2**20} MiB, or never ends; split it, or mend its quotes"
+        )
+
+    def _broken(self, error: ValueError) -> InputError:
         at = getattr(error, "pos", 0)
         if "Unterminated" in str(error) or at >= len(self._text.rstrip()):
             return self._truncated()
         return self._place.fault("InvalidJSON", f"an object is not JSON ({error}); write the file again")
 
-    def _truncated(self) -> Exception:
+    def _truncated(self) -> InputError:
         return self._place.fault("TruncatedFile", "the file ends before its array does; copy it again")

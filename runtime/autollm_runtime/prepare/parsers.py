@@ -35,7 +35,7 @@ def parse_messages(cells: Cells) -> Content:
 
 def parse_completion(cells: Cells) -> Content:
     """A prompt and its completion, each a text or a list of messages."""
-    return chat_of(with_system(cells["system"], [*_prompt(cells["prompt"]), *_answers(cells["completion"])]))
+    return chat_of(with_system(cells["system"], [*_prompt(cells["prompt"]), *_answers(cells["completion"], "completion")]))
 
 
 def parse_labelled(cells: Cells) -> Content:
@@ -51,7 +51,7 @@ def parse_labelled(cells: Cells) -> Content:
 def parse_preference(cells: Cells) -> Content:
     """A chosen and a rejected answer, with the prompt in a column of its own or as what both have in common."""
     prompt = [] if cells["prompt"] is None else _prompt(cells["prompt"])
-    chosen, rejected = _answers(cells["chosen"]), _answers(cells["rejected"])
+    chosen, rejected = _answers(cells["chosen"], "chosen"), _answers(cells["rejected"], "rejected")
     if not chosen or not rejected:
         raise UnusableError("NoAnswer")
     if len(chosen) > 1 or len(rejected) > 1:
@@ -96,8 +96,8 @@ def _prompt(value: Any) -> list[Turn]:
     return [_user(value)] if _is_cell(value) else turns_of(value, "prompt")
 
 
-def _answers(value: Any) -> list[Turn]:
-    return [_assistant(value)] if _is_cell(value) else turns_of(value, "completion")
+def _answers(value: Any, column: str) -> list[Turn]:
+    return [_assistant(value)] if _is_cell(value) else turns_of(value, column)
 
 
 def _is_cell(value: Any) -> bool:

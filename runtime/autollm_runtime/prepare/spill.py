@@ -84,10 +84,10 @@ class Spill:
         parts = _taken_apart(content)
         try:
             body = _encode(parts.fields)[1:].encode()
+            prompt_key = _digest(parts.prompt.encode())
+            origin_key = prompt_key if origin is None else _digest(normalise(origin).encode())
         except UnicodeEncodeError:
             raise UnusableError("NotText") from None
-        prompt_key = _digest(parts.prompt.encode())
-        origin_key = prompt_key if origin is None else _digest(normalise(origin).encode())
         split = self._splitter.split(origin_key, use)
         identity = hashlib.sha256(body).hexdigest()[:ID_DIGITS]
         line = b'%s%s","source":"%s","origin":"%s",%s\n' % (ID_START, identity.encode(), name.encode(), origin_key.hex().encode(), body)

@@ -1,0 +1,134 @@
+"""The suggesting process: real children, killed, stopped and left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autollm.resources.search import Optimizer
+from autollm.search import Finished, Parameter, Request, Space, SpaceExhausted, Start, suggest
+from autollm.suggester import Suggester
+from autollm.suggester.child import Child
+
+PATIENT = 60.0
+SPACE = Space(tuple(Parameter(name, 0.0, 1.5, ((name, 1.0),)) for name in ("code/sft", "math/sft")), {})
+
+
+def request(finished: int = 8, number: int = 8, optimizer: Optimizer | None = None) -> Request:
+    points = [(0.1 * step % 1.5, 0.37 * step % 1.5) for step in range(finished)]
+    trials = (Finished(step, SPACE.expand(point), -((point[0] - 0.5) ** 2), 0.01) for step, point in enumerate(points))
+    return Request(SPACE, tuple(trials), optimizer=optimizer, seed=3, number=number)
+
+
+@pytest.fixture(scope="module")
+def suggester() -> Iterator[Suggester]:
+    with Suggester() as suggester:
+        yield suggester
+
+
+def pid_of(suggester: Suggester) -> int:
+    assert suggester.pid is not None
+    return suggester.pid
+
+
+def test_the_process_answers_what_the_pure_function_answers(suggester: Suggester) -> None:
+    asked = request()
+    assert suggester.ask(asked, PATIENT) == suggest(asked)
+    first = pid_of(suggester)
+    assert suggester.ask(request(9, 9), PATIENT).origin.optimizer == "Bayesian"
+    assert pid_of(suggester) == first
+
+
+def test_a_killed_child_costs_one_random_candidate_that_says_why(suggester: Suggester) -> None:
+    suggester.ask(request(), PATIENT)
+    lost = pid_of(suggester)
+    os.kill(lost, signal.SIGKILL)
+    answer = suggester.ask(request(), PATIENT)
+    assert answer.origin.optimizer == "Fallback"
+    assert "SIGKILL" in (answer.origin.reason or "")
+    assert SPACE.contains(answer.weights)
+    assert pid_of(suggester) != lost
+    assert suggester.ask(request(), PATIENT).origin.optimizer == "Bayesian"
+
+
+# The larger request does not fit into a pipe: there the parent is held up while it writes.
+@pytest.mark.parametrize("finished", [8, 3000])
+def test_a_stopped_child_holds_nobody_up_beyond_the_budget(suggester: Suggester, finished: int) -> None:
+    suggester.ask(request(), PATIENT)
+    hung = pid_of(suggester)
+    os.kill(hung, signal.SIGSTOP)
+    before = time.monotonic()
+    answer = suggester.ask(request(finished, finished), 0.5)
+    assert time.monotonic() - before < 2.0
+    assert answer.origin.optimizer == "Fallback"
+    assert "within 0.5 s" in (answer.origin.reason or "")
+    assert pid_of(suggester) != hung
+    with pytest.raises(ProcessLookupError):
+        os.kill(hung, 0)
+    assert suggester.ask(request(), PATIENT).origin.optimizer == "Bayesian"
+
+
+def test_a_child_that_still_loads_is_left_to_load() -> None:
+    with Suggester() as suggester:
+        first = pid_of(suggester)
+        answer = suggester.ask(request(), 0.0)
+        assert answer.origin.optimizer == "Fallback"
+        assert "still loading" in (answer.origin.reason or "")
+        assert pid_of(suggester) == first
+
+
+def test_a_child_that_cannot_start_is_reported_with_its_last_words() -> None:
+    broken = Suggester(lambda: Child([sys.executable, "-c", "raise SystemExit('no such optimiser')"]))
+    with broken:
+        answer = broken.ask(request(), PATIENT)
+    assert answer.origin.optimizer == "Fallback"
+    assert answer.origin.reason == "the optimiser's process ended with exit code 1: no such optimiser"
+
+
+def test_start_points_and_random_candidates_need_no_process() -> None:
+    idle = Suggester()
+    start = Start({"code/sft": 1.0, "math/sft": 0.0}, "code/sft")
+    answer = idle.ask(Request(SPACE, starts=(start,)), 0.0)
+    assert (answer.origin.optimizer, answer.name) == ("Start", "code/sft")
+    assert idle.ask(request(optimizer=Optimizer.parse({"random": {}})), 0.0).origin.optimizer == "Random"
+    with pytest.raises(SpaceExhausted):
+        idle.ask(Request(Space((), {"code/sft": 1.0}), finished=(Finished(0, {"code/sft": 1.0}, 0.5),)), 0.0)
+    assert idle.pid is None
+
+
+def test_a_question_waits_for_another_no_longer_than_its_budget(suggester: Suggester) -> None:
+    suggester.ask(request(), PATIENT)
+    os.kill(pid_of(suggester), signal.SIGSTOP)
+    other = threading.Thread(target=suggester.ask, args=(request(), 3.0))
+    other.start()
+    while not suggester._lock.locked():
+        os.sched_yield()
+    before = time.monotonic()
+    answer = suggester.ask(request(), 0.2)
+    assert time.monotonic() - before < 1.5
+    assert "another question" in (answer.origin.reason or "")
+    other.join()
+
+
+def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import signal, sys\nfrom autollm.suggester import Suggester\nsuggester = Suggester()\nsuggester.start()\n"
+        "print(suggester.pid, flush=True)\nsignal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    readable, _, _ = select.select([child], [], [], PATIENT)
+    os.close(child)
+    assert readable, "the child outlived its parent"

@@ -29,7 +29,7 @@ Work = Callable[[AnyTask, Context], None]
 # By name, so that a task imports what its own kind needs and nothing else.
 WORK: Mapping[str, str] = {
     "Prepare": "autollm_runtime.prepare:run_prepare",
-    "Train": "autollm_runtime.train:run_train",
+    "Train": "autollm_runtime.train.run:run_train",
     "Evaluate": "autollm_runtime.evaluate.run:run_evaluate",
     "Publish": "autollm_runtime.merge:run_publish",
     "Pin": "autollm_runtime.merge:run_pin",

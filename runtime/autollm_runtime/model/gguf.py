@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 import time
 import uuid
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
@@ -75,7 +77,8 @@ def _convert(file: Path, folder: Path) -> None:
     quiet_libraries()
     try:
         tokenizer = load_tokenizer(file)
-        read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, local_files_only=True)
+        with redirect_stderr(io.StringIO()):  # it draws a progress bar that no setting turns off
+            read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, local_files_only=True)
     except (ValueError, OSError, KeyError, NotImplementedError, IndexError) as error:
         raise InputError(f"model.uri: {file} cannot be read as a GGUF model: {error}", reason="UnreadableModel") from error
     config = read.config

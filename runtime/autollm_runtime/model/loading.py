@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from autollm_runtime.model.folder import ModelFolder
 
 def quiet_libraries() -> None:
     """Leave progress bars and advice of transformers out of the workers' logs."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.|trl\.|peft\.")
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers lacks the type
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers lacks the type
 

@@ -48,7 +48,7 @@ PRELOADED = (
     "trl.trainer.sft_trainer",
     "trl.trainer.dpo_trainer",
     "autollm_runtime.prepare",
-    "autollm_runtime.train",
+    "autollm_runtime.train.run",
     "autollm_runtime.evaluate.run",
     "autollm_runtime.merge",
 )

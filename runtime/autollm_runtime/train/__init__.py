@@ -1,0 +1,1 @@
+"""Training: one chunk and one method become one delta."""

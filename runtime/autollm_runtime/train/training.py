@@ -1,0 +1,86 @@
+"""One attempt at a training: from the last checkpoint, or the start, to a published delta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from autollm.contract.tasks import TrainTask
+from autollm.errors import Interrupted
+from autollm.resources.facts import DeltaFact
+from autollm.store import Store
+from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Trained
+from autollm_runtime.train.examples import Example
+from autollm_runtime.train.learner import make_learner
+from autollm_runtime.train.outcome import publish_trained
+from autollm_runtime.train.schedule import MicroBatches, Step
+from autollm_runtime.train.settings import trainer_settings
+from autollm_runtime.train.trainers import PairTrainer, TokenTrainer, step_collator, step_data
+from autollm_runtime.train.watch import Watch
+from autollm_runtime.worker.context import Context
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every attempt at one training has in common."""
+
+    task: TrainTask
+    context: Context
+    store: Store
+    base: Path
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    examples: Sequence[Example]
+    steps: Sequence[Step]
+    checkpoints: Checkpoints
+    policy: CheckpointPolicy
+
+    def run(self, micro: MicroBatches) -> DeltaFact:
+        """Train to the end and publish; raises Interrupted after saving, and the allocator's own error where memory is short."""
+        spec = self.task.spec
+        resumed = self.checkpoints.latest()
+        folder, before = resumed if resumed is not None else (None, Trained())
+        trainer = self.trainer(micro)
+        tokens = [sum(self.examples[index].length for index in step) for step in self.steps]
+        watch = Watch(trainer, self.context, self.task.training, tokens, self.checkpoints, self.policy, before)
+        trainer.add_callback(watch)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(folder) if folder is not None else None)
+        if watch.stopped:
+            raise Interrupted(f"the training was asked to stop; {watch.trained.step} of {len(self.steps)} steps are saved")
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return publish_trained(spec, model, watch.trained, self.base, self.store, self.context.scratch)
+
+    def trainer(self, micro: MicroBatches) -> TokenTrainer | PairTrainer:
+        """Return a trainer over the planned steps, its model at the start."""
+        spec = self.task.spec
+        method = spec.method.hyperparameters
+        set_seed(method.seed)
+        learner = make_learner(spec, self.base, self.store, self.device, self.context.scratch)
+        settings = trainer_settings(
+            method,
+            steps=len(self.steps),
+            dtype=spec.model.dtype,
+            device=self.device,
+            recompute=micro.recompute,
+            folder=self.context.scratch / "trainer",
+        )
+        pairs = spec.method.kind == "dpo"
+        padding: Any = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        collate: Any = DataCollatorForPreference(padding) if pairs else DataCollatorForLanguageModeling(padding)
+        common: dict[str, Any] = {
+            "model": learner.model,
+            "args": settings,
+            "data_collator": step_collator(self.steps, self.examples, micro, collate),
+            "train_dataset": step_data(self.steps),
+            "processing_class": self.tokenizer,
+            "peft_config": learner.adapter,
+        }
+        return PairTrainer(ref_model=learner.reference, **common) if pairs else TokenTrainer(**common)

@@ -15,6 +15,7 @@ from autollm.store import AccessDeniedError, DiskFullError, NotFoundError, Store
 from autollm.store.objects import objects_at
 from autollm.store.s3 import S3Store
 from support.file_limit import file_limit
+from support.lossy_proxy import losing_first_answer
 from support.versitygw import S3Server, built_server, free_port
 
 PART = 5 << 20  # the smallest that S3 allows
@@ -167,6 +168,17 @@ def test_a_stream_refuses_another_version(bucket: str) -> None:
         store.write("a", b"other version")
         with pytest.raises(StoreUnavailableError, match="was replaced while it was read"):
             file.read()
+
+
+def test_a_conditional_write_whose_answer_was_lost_has_not_lost_against_itself(bucket: str, s3_server: S3Server) -> None:
+    direct = open_store(f"s3://{bucket}")
+    with losing_first_answer(s3_server.endpoint) as endpoint:
+        first = open_store(f"s3://{bucket}", endpoint=endpoint).write("manifest", b"mine", if_absent=True)
+    assert direct.stat("manifest") == first
+    with losing_first_answer(s3_server.endpoint) as endpoint:
+        second = open_store(f"s3://{bucket}", endpoint=endpoint).write("manifest", b"mine too", if_match=first.etag)
+    assert direct.stat("manifest") == second
+    assert direct.read("manifest") == b"mine too"
 
 
 def test_a_full_disk_leaves_no_file(bucket: str, tmp_path: Path) -> None:

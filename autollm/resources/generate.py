@@ -14,6 +14,7 @@ import yaml
 from autollm.resources.crd import KINDS, custom_resource_definition
 from autollm.resources.editor import editor_schema
 from autollm.resources.reference import reference
+from autollm.resources.rules import parsed_rules
 
 ROOT = Path(__file__).parents[2]
 LARGEST_CRD = 200_000
@@ -28,7 +29,18 @@ def generated() -> Iterator[tuple[Path, str]]:
     for kind, schema in zip(KINDS, schemas, strict=True):
         yield Path("crds", f"{kind.plural}.yaml"), _HEADER + _quoted_yaml(custom_resource_definition(kind))
         yield Path("autollm", "resources", "schema", f"{kind.name.lower()}.json"), json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+    yield Path("autollm", "resources", "schema", "rules.json"), json.dumps(parsed_rules(_rules(schemas)), ensure_ascii=False) + "\n"
     yield Path("docs", "reference.md"), reference(schemas)
+
+
+def _rules(node: Any) -> list[str]:
+    """Return every rule in a schema, or in a list of them, once."""
+    found: dict[str, None] = {}
+    if isinstance(node, dict):
+        found |= dict.fromkeys(rule["rule"] for rule in node.get("x-kubernetes-validations", ()))
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        found |= dict.fromkeys(_rules(inner))
+    return list(found)
 
 
 def drifted(root: Path = ROOT) -> list[Path]:

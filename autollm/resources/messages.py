@@ -78,6 +78,10 @@ def _length(word: str, unit: str) -> Callable[[Any, Any], str]:
     return lambda limit, value: f"{shown(value)} must have {word} {limit} {unit}"
 
 
+def _entries(word: str, remedy: str) -> Callable[[Any, Any], str]:
+    return lambda limit, value: f"has {len(value)} and must have {word} {limit} {'entry' if limit == 1 else 'entries'}: {remedy}"
+
+
 def _other(limit: Any, value: Any) -> str:
     return f"{shown(value)} does not fit {shown(limit)}"
 
@@ -93,8 +97,8 @@ _SENTENCES: dict[str, Callable[[Any, Any], str]] = {
     "exclusiveMaximum": _number("below"),
     "minLength": _length("at least", "characters"),
     "maxLength": _length("at most", "characters: shorten it"),
-    "minItems": _length("at least", "entries: add one"),
-    "maxItems": _length("at most", "entries: remove some"),
-    "minProperties": _length("at least", "entries: add one"),
-    "maxProperties": _length("at most", "entries: remove some"),
+    "minItems": _entries("at least", "add one"),
+    "maxItems": _entries("at most", "remove some"),
+    "minProperties": _entries("at least", "add one"),
+    "maxProperties": _entries("at most", "remove some"),
 }

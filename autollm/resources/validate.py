@@ -1,0 +1,109 @@
+"""The verdict on a document: what an API server with the CRDs would say, said with places and remedies, without importing the types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path as FilePath
+from typing import Any
+
+from autollm.resources.admission import repeated_entries, unknown_fields, with_defaults, without_unknown
+from autollm.resources.load import Document
+from autollm.resources.messages import missing, sentence
+from autollm.resources.patterns import LOCATION
+from autollm.resources.problems import Path, Problem, nearest, shown
+from autollm.resources.rules import broken_rules
+
+API_VERSION = "autollm.dev/v1alpha1"
+KINDS = ("AutoLLMRun", "DeltaTraining", "MergeTrial")
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A document with its defaults filled in, and what is wrong with it; the data are to be used only where nothing is."""
+
+    kind: str
+    data: dict[str, Any]
+    problems: tuple[Problem, ...]
+
+
+def check(document: Document) -> Verdict:
+    """Return the verdict on a document, its problems in the order of their lines."""
+    kind = document.data.get("kind")
+    problems = list(_unknown_kind(document.data))
+    data = document.data
+    if not problems:
+        data, found = check_data(str(kind), document.data)
+        problems.extend(found)
+    numbered = [problem if problem.line else replace(problem, line=document.line(problem.path)) for problem in problems]
+    return Verdict(str(kind), data, tuple(sorted({*document.problems, *numbered}, key=lambda problem: (problem.line or 0, problem.field))))
+
+
+def check_data(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return plain data of a kind with its defaults filled in, and what is wrong with it.
+
+    The status is dropped, as an API server does: it is not the user's to write.
+    """
+    schema = schema_of(kind)
+    spec = {name: value for name, value in data.items() if name != "status"}
+    filled = with_defaults(schema, without_unknown(schema, spec))
+    wrong = [*_schema_problems(schema, filled), *repeated_entries(schema, filled)]
+    broken = broken_rules(schema, filled, frozenset(problem.path for problem in wrong))
+    return filled, [*unknown_fields(schema, data), *wrong, *broken]
+
+
+@cache
+def schema_of(kind: str) -> Schema:
+    """Return the JSON schema of a kind, rules and defaults included."""
+    text = files("autollm.resources").joinpath("schema", f"{kind.lower()}.json").read_text(encoding="utf-8")
+    schema: Schema = json.loads(text)
+    return schema
+
+
+def located(verdict: Verdict, folder: FilePath) -> dict[str, Any]:
+    """Return the data of a verdict with every relative location made absolute, counted from a folder."""
+    data: dict[str, Any] = _located(schema_of(verdict.kind), verdict.data, folder)
+    return data
+
+
+def _located(schema: Schema, value: Any, folder: FilePath) -> Any:
+    if isinstance(value, dict):
+        fields: Schema = schema.get("properties", {})
+        return {name: _located(fields.get(name, {}), part, folder) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_located(schema.get("items", {}), part, folder) for part in value]
+    if schema.get(LOCATION) and "://" not in value:
+        return (folder / FilePath(value).expanduser()).resolve().as_uri()
+    return value
+
+
+def _unknown_kind(data: Mapping[str, Any]) -> Iterable[Problem]:
+    version, kind = data.get("apiVersion"), data.get("kind")
+    if version != API_VERSION:
+        yield Problem(("apiVersion",), f"must be {API_VERSION}, not {shown(version)}" if version else f"is missing: write {API_VERSION}")
+    if kind not in KINDS:
+        hint = nearest(str(kind), KINDS)
+        yield Problem(("kind",), f"{shown(kind)} is an unknown kind: {hint}" if kind else f"is missing: write one of {', '.join(KINDS)}")
+
+
+def _schema_problems(schema: Schema, data: Mapping[str, Any]) -> Iterable[Problem]:
+    import jsonschema_rs
+
+    for error in jsonschema_rs.Draft202012Validator(dict(schema)).iter_errors(data):
+        path: Path = tuple(error.instance_path)
+        keyword, limit = error.kind.name, error.kind.value
+        if keyword == "required":
+            yield Problem((*path, limit), missing(_description(schema, (*path, limit))))
+        else:
+            yield Problem(path, sentence(keyword, limit, error.instance))
+
+
+def _description(schema: Schema, path: Path) -> str:
+    for part in path:
+        inner = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
+        schema = inner or schema.get("additionalProperties") or {}
+    return str(schema.get("description", ""))

@@ -1,0 +1,76 @@
+"""Checkpoints: whole or not there, the newest alone, and rare enough to cost little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autollm.contract.manifests import CurvePoint
+from autollm.store.memory import MemoryStore
+from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Trained
+
+KEY = "sha256:" + "a" * 64
+
+
+def written(folder: Path, content: str) -> Path:
+    (folder / "ref").mkdir(parents=True)
+    (folder / "optimizer.pt").write_text(content)
+    (folder / "ref" / "adapter.safetensors").write_text(content + "!")
+    return folder
+
+
+def test_what_is_kept_comes_back(tmp_path: Path) -> None:
+    store = MemoryStore()
+    trained = Trained(step=3, tokens=70, seconds=1.5, curve=[CurvePoint(step=3, loss=0.25)])
+    Checkpoints(store, KEY, tmp_path / "one").keep(written(tmp_path / "made", "x"), trained)
+    found = Checkpoints(store, KEY, tmp_path / "two").latest()
+    assert found is not None
+    assert found[1] == trained
+    assert (found[0] / "optimizer.pt").read_text() == "x"
+    assert (found[0] / "ref" / "adapter.safetensors").read_text() == "x!"
+
+
+def test_a_newer_one_replaces_the_earlier(tmp_path: Path) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "old"), Trained(step=1))
+    checkpoints.keep(written(tmp_path / "b", "new"), Trained(step=2))
+    found = checkpoints.latest()
+    assert found is not None
+    assert (found[0] / "optimizer.pt").read_text() == "new"
+    assert len(list(store.list())) == 3
+
+
+def test_one_without_its_manifest_is_not_there(tmp_path: Path) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    store.delete(next(key for key in store.list() if key.endswith("manifest.json")))
+    assert checkpoints.latest() is None
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "manifest.json"])
+def test_a_damaged_one_counts_as_none(tmp_path: Path, name: str) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    store.write(next(key for key in store.list() if key.endswith(name)), b"y")
+    assert checkpoints.latest() is None
+
+
+def test_removing_leaves_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    checkpoints.remove()
+    checkpoints.remove()
+    assert list(store.list()) == []
+
+
+def test_saving_takes_no_more_than_its_share_of_the_time() -> None:
+    policy = CheckpointPolicy(seconds=60, share=0.05)
+    assert not policy.due(59, cost=0)
+    assert policy.due(60, cost=1)
+    assert not policy.due(60, cost=10)
+    assert policy.due(200, cost=10)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.documents import make_run
+from support.runs import make_run
 from support.world import World
 
 RUNS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from autollm.plan.landscape import SUPERSEDED, is_pending
 from autollm.plan.plan import Plan
 from autollm.plan.step import Ended
 from autollm.resources.metadata import Failure
-from support.documents import make_run
+from support.runs import make_run
 from support.world import World
 
 GOOD = {"weights": {"math/sft": "0.5", "code/sft": "0.5"}}

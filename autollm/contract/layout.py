@@ -63,6 +63,11 @@ def revision_manifest(revision: str) -> str:
     return f"{REVISIONS}{revision}/manifest.json"
 
 
+def revision_claim(revision: str) -> str:
+    """Who may write this revision's files: the first to write this."""
+    return f"{REVISIONS}{revision}/claim.json"
+
+
 def child_name(parent: str, digest: str) -> str:
     """The name of a child: the parent's first 40 characters, a dash, a hash."""
     return f"{parent[:40]}-{short(digest, 10)}"

@@ -31,8 +31,8 @@ WORK: Mapping[str, str] = {
     "Prepare": "autollm_runtime.prepare:run_prepare",
     "Train": "autollm_runtime.train.run:run_train",
     "Evaluate": "autollm_runtime.evaluate.run:run_evaluate",
-    "Publish": "autollm_runtime.merge:run_publish",
-    "Pin": "autollm_runtime.merge:run_pin",
+    "Publish": "autollm_runtime.publish:run_publish",
+    "Pin": "autollm_runtime.publish:run_pin",
 }
 KINDS: Mapping[str, frozenset[str]] = {
     "prepare": frozenset({"Prepare"}),

@@ -1,0 +1,29 @@
+"""The pin task: have `latest` point to a revision that was published before."""
+
+from __future__ import annotations
+
+import logging
+
+from autollm.contract.tasks import PinTask
+from autollm.errors import TemporaryError
+from autollm.store import PreconditionError, open_store
+from autollm.store.revisions import rollback, verify_revision
+from autollm_runtime.publish.revision import published_fact
+from autollm_runtime.worker.context import Context
+
+_log = logging.getLogger(__name__)
+
+
+def run_pin(task: PinTask, context: Context) -> None:
+    """Move `latest` to a revision whose every file was just checked, and report it.
+
+    Raises NotFoundError where there is no such revision, IntegrityError where it is damaged; `latest` then stays.
+    """
+    store = open_store(task.artifacts.uri, endpoint=task.artifacts.endpoint, region=task.artifacts.region)
+    try:
+        rollback(store, task.revision)
+    except PreconditionError as error:
+        raise TemporaryError(str(error)) from error
+    manifest, digest = verify_revision(store, task.revision)
+    _log.info("latest points to the pinned revision", extra={"revision": task.revision})
+    context.reports.published(task.run, published_fact(store, manifest, digest))

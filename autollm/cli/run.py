@@ -30,11 +30,12 @@ def command(document: Path, folder: Path | None, jobs: int) -> None:
     Run it again after a crash, after Ctrl-C, or with a changed document or changed data: it goes on and repeats nothing that is finished.
     """
     run = load_run(document)
+    from autollm.local.server import worker_program
     from autollm.local.start import run_here
     from autollm.plan.step import Ended
 
     place = (folder or Path("runs") / run.metadata.name).absolute()
-    made = run_here(run, place, jobs=jobs, stream=sys.stderr)
+    made = run_here(run, place, program=worker_program(), jobs=jobs, stream=sys.stderr)
     state = made.state
     _show_results(place)
     if isinstance(state, Ended) and not state.succeeded:

@@ -33,14 +33,15 @@ class PlainProgress:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._told: set[str] = set()
-        self._stage = ""
+        self._stage: str | None = None
 
     def show(self, snapshot: Snapshot, plan: Plan) -> None:
-        """Write what is new."""
-        for training in snapshot.trainings:
-            self._once(training.metadata.name, _training_line(training))
-        for trial in snapshot.trials:
-            self._once(trial.metadata.name, _trial_line(trial))
+        """Write what is new; what was done before this engine began is not."""
+        children: list[DeltaTraining | MergeTrial] = [*snapshot.trainings, *snapshot.trials]
+        if self._stage is None:
+            self._told = {child.metadata.name for child in children if _line(child) is not None}
+        for child in children:
+            self._once(child.metadata.name, _line(child))
         if plan.state.reason != self._stage:
             self._stage = plan.state.reason
             self._write(f"{plan.state.reason}: {plan.state.message}")
@@ -59,6 +60,10 @@ class PlainProgress:
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+def _line(child: DeltaTraining | MergeTrial) -> str | None:
+    return _training_line(child) if isinstance(child, DeltaTraining) else _trial_line(child)
 
 
 def _training_line(training: DeltaTraining) -> str | None:

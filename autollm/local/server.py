@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autollm.contract.exit_codes import ExitCode
 from autollm.errors import AutoLLMError
 
 PROGRAM = "autollm-runtime"
@@ -26,11 +27,12 @@ class WorkerProgramError(AutoLLMError):
 
 @dataclass(frozen=True)
 class WorkerEnded:
-    """A worker's process is gone; `error` where it could not even be started."""
+    """A worker's process is gone: by itself, `lost` with the server that had forked it, or with an `error` never started."""
 
     id: str
     exit_code: int
     error: str | None = None
+    lost: bool = False
 
 
 def worker_program() -> list[str]:
@@ -74,7 +76,7 @@ class WorkerServer:
     def read(self) -> list[WorkerEnded]:
         """Return the workers that have ended, as far as the answers say that wait to be read; blocks where none waits.
 
-        The death of the server itself is the end of all its workers, by signal 9.
+        The death of the server itself is the end of all its workers. Raises WorkerProgramError where it dies again and again.
         """
         if self._process is None or self._process.stdout is None:
             return []
@@ -102,7 +104,7 @@ class WorkerServer:
             if "id" not in answer:
                 raise WorkerProgramError(f"{self._program[0]} serve: {answer['error']}")
             self._running.discard(answer["id"])
-            return [WorkerEnded(answer["id"], 1, error=answer["error"])]
+            return [WorkerEnded(answer["id"], ExitCode.FAILED, error=answer["error"])]
         return []
 
     def _lost(self) -> list[WorkerEnded]:
@@ -114,7 +116,7 @@ class WorkerServer:
             self._deaths += 1
             if self._deaths >= self.MOST_DEATHS:
                 raise WorkerProgramError(f"{self._program[0]} serve ended {self._deaths} times, at last with {code}; see {self._log}")
-        return [WorkerEnded(name, 128 + signal.SIGKILL) for name in lost]
+        return [WorkerEnded(name, ExitCode.KILLED, lost=True) for name in lost]
 
     def _order(self, document: dict[str, Any]) -> None:
         process = self._process or self._spawn()

@@ -143,7 +143,7 @@ class Tasks:
         worker.exit_code, worker.started = event.exit_code, None
         if worker.stopping:
             self._remove(event.id, worker)
-        elif worker.replacing:
+        elif worker.replacing or event.lost:
             worker.replacing = False
         elif event.exit_code == ExitCode.DONE and worker.task.kind != "Evaluate":
             worker.phase, worker.finished = "Succeeded", datetime.now(UTC)

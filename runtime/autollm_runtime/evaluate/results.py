@@ -13,6 +13,7 @@ from autollm.contract.manifests import ItemResult
 from autollm.errors import InputError
 from autollm.resources.evaluation import Constraint, Metric
 from autollm.resources.facts import Difference, MetricScore, Seconds, TrialResult
+from autollm_runtime.evaluate.metrics.match import generates
 
 
 def to_decimal(value: float) -> Decimal:
@@ -103,8 +104,8 @@ def _metric_score(metric: Metric, results: Sequence[ItemResult]) -> MetricScore:
     values = _values(results, metric.name)
     fitting = [result for result in results if result.id in values]
     stops = [result.stopped for result in fitting if result.stopped is not None]
-    generated = metric.match is not None and bool(stops)
-    return _named(metric.name, _estimate(fitting, values), to_decimal(sum(stops) / len(stops)) if generated else None)
+    rate = to_decimal(sum(stops) / len(stops)) if stops and metric.match is not None and generates(metric.match) else None
+    return _named(metric.name, _estimate(fitting, values), rate)
 
 
 def _estimate(results: Sequence[ItemResult], values: Mapping[str, float]) -> statistics.Estimate:

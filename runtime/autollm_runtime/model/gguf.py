@@ -75,11 +75,11 @@ def converted(file: Path, store: Store, scratch: Path) -> ConvertedBase:
 
 def _convert(file: Path, folder: Path) -> None:
     quiet_libraries()
+    tokenizer = load_tokenizer(file)
     try:
-        tokenizer = load_tokenizer(file)
         with redirect_stderr(io.StringIO()):  # it draws a progress bar that no setting turns off
             read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, local_files_only=True)
-    except (ValueError, OSError, KeyError, NotImplementedError, IndexError) as error:
+    except Exception as error:  # the readers of a file that is no model fail in every way
         raise InputError(f"model.uri: {file} cannot be read as a GGUF model: {error}", reason="UnreadableModel") from error
     config = read.config
     if hasattr(config, "quantization_config"):

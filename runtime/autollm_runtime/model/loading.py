@@ -58,7 +58,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     folder, gguf = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **gguf)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except Exception as error:  # the tokenizers library raises no other type
         raise InputError(f"the tokenizer in {path} cannot be read: {_first_line(error)}", reason="UnreadableTokenizer") from error
     return tokenizer  # type: ignore[no-any-return]
 

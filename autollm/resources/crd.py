@@ -41,6 +41,7 @@ class Kind:
     longest_name: int
     columns: tuple[Column, ...]
     selectable: tuple[str, ...] = ()
+    dotted_name: bool = False
 
     @property
     def name(self) -> str:
@@ -89,6 +90,7 @@ KINDS = (
             _WHY,
             _AGE,
         ),
+        dotted_name=True,
     ),
     Kind(
         MergeTrial,
@@ -108,6 +110,7 @@ KINDS = (
             _AGE,
         ),
         (".spec.run", ".spec.slot"),
+        dotted_name=True,
     ),
 )
 
@@ -157,6 +160,6 @@ def name_rules(kind: Kind) -> tuple[Rule, ...]:
     """Return the rules on an object's name; names of children and of files are made from it, so it must be short."""
     limit = kind.longest_name
     length = Rule(f"self.metadata.name.size() <= {limit}", f"metadata.name must have at most {limit} characters: shorten it")
-    if kind.model is not AutoLLMRun:
+    if kind.dotted_name:
         return (length,)
     return (length, Rule("!self.metadata.name.contains('.')", "metadata.name must be a DNS label, without dots: write - in place of ."))

@@ -16,18 +16,11 @@ from autollm.resources.structural import Schema
 
 _STRINGS = {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": patterns.LABEL_KEY}}
 
-METADATA: Schema = {
+_METADATA: Schema = {
     "description": "Kubernetes' own metadata; on one machine only the name counts.",
     "type": "object",
     "required": ["name"],
     "properties": {
-        "name": {
-            "description": "What the object is called.",
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 253,
-            "pattern": patterns.OBJECT_NAME,
-        },
         "namespace": {"type": "string", "maxLength": 63, "pattern": patterns.NAME},
         "labels": _STRINGS | {"additionalProperties": {"type": "string", "maxLength": 63, "pattern": patterns.LABEL_VALUE}},
         "annotations": _STRINGS,
@@ -50,9 +43,22 @@ METADATA: Schema = {
 def editor_schema(kind: Kind) -> Schema:
     """Return the JSON schema of a kind's documents."""
     schema = _closed(root_schema(kind))
-    schema["properties"] |= {"apiVersion": {"enum": [API_VERSION]}, "kind": {"enum": [kind.name]}, "metadata": METADATA}
+    del schema["x-kubernetes-validations"]  # the rules on the name, which can stand in their place here
+    schema["properties"] |= {"apiVersion": {"enum": [API_VERSION]}, "kind": {"enum": [kind.name]}, "metadata": _metadata(kind)}
     schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind.name} | schema
+
+
+def _metadata(kind: Kind) -> Schema:
+    pattern = patterns.OBJECT_NAME if kind.dotted_name else patterns.NAME
+    name = {
+        "description": "What the object is called.",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": kind.longest_name,
+        "pattern": pattern,
+    }
+    return _METADATA | {"properties": {"name": name} | _METADATA["properties"]}
 
 
 def _closed(node: Mapping[str, Any]) -> Schema:

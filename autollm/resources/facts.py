@@ -67,7 +67,8 @@ class PublishedRevision(Model):
     weights: Weights
     deltas: Annotated[dict[DeltaName, Digest], Field(max_length=1024)] = Field(description="The key of every delta in it.")
     as_of: Digest | None = Field(
-        None, description="The `data` of the task that reported it: preparations of other data have looked at `latest` later than that."
+        None,
+        description="The `asOf` of the task that reported it: the key of the preparation before it; later ones have seen `latest` themselves.",
     )
 
 

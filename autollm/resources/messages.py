@@ -65,11 +65,6 @@ def _pattern(pattern: Any, value: Any) -> str:
     return f"{shown(value)} does not fit: {REMEDIES.get(pattern, f'it must match {pattern}')}"
 
 
-def _property_names(error: Any, value: Any) -> str:
-    wrong = sorted(shown(name) for name in value) if isinstance(value, dict) else []
-    return f"one of the keys {', '.join(wrong)} does not fit: {REMEDIES.get(getattr(error, 'pattern', ''), 'correct it')}"
-
-
 def _number(word: str) -> Callable[[Any, Any], str]:
     return lambda limit, value: f"{shown(value)} must be {word} {limit}"
 
@@ -90,7 +85,6 @@ _SENTENCES: dict[str, Callable[[Any, Any], str]] = {
     "type": _type,
     "enum": _enum,
     "pattern": _pattern,
-    "propertyNames": _property_names,
     "minimum": _number("at least"),
     "maximum": _number("at most"),
     "exclusiveMinimum": _number("above"),

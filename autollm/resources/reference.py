@@ -48,7 +48,7 @@ def reference(schemas: Sequence[Schema]) -> str:
     for schema in schemas:
         kind = schema["title"]
         parts.append(f"## {kind}\n\n{_SENTENCES[kind]}\n")
-        parts.append(_rules(schema))
+        parts.append(f"`metadata.name` has at most {schema['properties']['metadata']['properties']['name']['maxLength']} characters.\n")
         parts.extend(_sections("spec", schema["properties"]["spec"]))
         parts.append("### status\n\nWritten by AutoLLM, never by the user.\n")
         parts.append(_table(schema["properties"]["status"]))

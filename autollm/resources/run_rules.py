@@ -43,7 +43,7 @@ RUN_RULES = (
         "data",
     ),
     Rule(
-        "self.sources.all(s, !s.name.matches('-[0-9][0-9][0-9][0-9]$') || "
+        "self.sources.all(s, !s.name.matches('-([01][0-9][0-9][0-9]|2000)$') || "
         "!self.sources.exists(o, s.name.size() == o.name.size() + 5 && s.name.startsWith(o.name + '-')))",
         "a source must not be called like a chunk of another (math-0001 beside math): give one of them another name",
         "sources",

@@ -98,6 +98,8 @@ def _schema_problems(schema: Schema, data: Mapping[str, Any]) -> Iterable[Proble
         keyword, limit = error.kind.name, error.kind.value
         if keyword == "required":
             yield Problem((*path, limit), missing(_description(schema, (*path, limit))))
+        elif keyword == "propertyNames":
+            yield Problem(path, f"the key {sentence(limit.kind.name, limit.kind.value, limit.instance)}")
         else:
             yield Problem(path, sentence(keyword, limit, error.instance))
 

@@ -78,6 +78,7 @@ class PublishTask(Task):
     data: Digest
     spec: RunSpec
     artifacts: Artifacts
+    as_of: Digest | None = None
     keep: Keep | None = None
 
 
@@ -86,7 +87,7 @@ class PinTask(Task):
 
     kind: Literal["Pin"] = "Pin"
     revision: str
-    data: Digest | None = None
+    as_of: Digest | None = None
     artifacts: Artifacts
 
 

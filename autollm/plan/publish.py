@@ -26,9 +26,9 @@ def pin(snapshot: Snapshot, now: datetime) -> Step:
         return Step()
     if latest is not None and latest.revision == wanted:
         return Step(verdicts=(_pinned(wanted),))
-    data = status.prepared.manifest if status and status.prepared else None
-    name = task_id(snapshot.name, "Pin", wanted, data, snapshot.run.metadata.generation)
-    task = PinTask(id=name, run=snapshot.name, revision=wanted, data=data, artifacts=snapshot.spec.artifacts)
+    as_of = status.prepared.key if status and status.prepared else None
+    name = task_id(snapshot.name, "Pin", wanted, as_of, snapshot.run.metadata.generation)
+    task = PinTask(id=name, run=snapshot.name, revision=wanted, artifacts=snapshot.spec.artifacts, as_of=as_of)
     return _pursued(errand(snapshot, task, now), Working("Pinning", f"publish.pin: `latest` is moved to {wanted}."))
 
 
@@ -45,18 +45,19 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     if not gate.passed:
         return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
     kept = normal(weights)
-    manifest, generation = field.prepared.manifest, snapshot.run.metadata.generation
+    generation = snapshot.run.metadata.generation
     task = PublishTask(
-        id=task_id(snapshot.name, "Publish", {field.deltas[name]: weight for name, weight in kept.items()}, manifest, generation),
+        id=task_id(snapshot.name, "Publish", {field.deltas[name]: weight for name, weight in kept.items()}, field.prepared.key, generation),
         run=snapshot.name,
         model=loaded_model(field.prepared.model),
         deltas=[MergedDelta(name=name, key=key, weight=weights[name]) for name, key in field.deltas.items() if name in kept],
         weights={name: weights[name] for name in kept},
         trial=winner.metadata.name,
         results=list(results),
-        data=manifest,
+        data=field.prepared.manifest,
         spec=spec,
         artifacts=spec.artifacts,
+        as_of=field.prepared.key,
         keep=spec.artifacts.keep,
     )
     return _pursued(errand(snapshot, task, now), Working("Publishing", gate.message))

@@ -15,7 +15,7 @@ def latest_revision(status: RunStatus | None) -> PublishedRevision | None:
     if status is None:
         return None
     prepared, published = status.prepared, status.published
-    if prepared is None or (published is not None and published.as_of == prepared.manifest):
+    if prepared is None or (published is not None and published.as_of == prepared.key):
         return published
     return prepared.published
 

@@ -68,7 +68,7 @@ class PublishedRevision(Model):
     deltas: Annotated[dict[DeltaName, Digest], Field(max_length=1024)] = Field(description="The key of every delta in it.")
     as_of: Digest | None = Field(
         None,
-        description="The `asOf` of the task that reported it: the key of the preparation before it; later ones have seen `latest` themselves.",
+        description="The key of the preparation before it was reported; later preparations have looked at `latest` themselves.",
     )
 
 

@@ -122,7 +122,7 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
                 write_atomically(artifacts.root / "latest", made.revision.encode())
                 artifacts.log(f"publish {made.revision}")
                 latest = made
-            reports.published(task.run, latest.model_copy(update={"as_of": task.data}))
+            reports.published(task.run, latest.model_copy(update={"as_of": task.as_of}))
         case PinTask():
             write_atomically(artifacts.root / "latest", task.revision.encode())
             reports.published(task.run, synthetic.pinned(task, artifacts.revisions()))

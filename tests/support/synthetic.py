@@ -128,13 +128,13 @@ def published(task: PublishTask, before: int) -> PublishedRevision:
         base=task.model.digest,
         weights=task.weights,
         deltas={delta.name: delta.key for delta in task.deltas},
-        as_of=task.data,
+        as_of=task.as_of,
     )
 
 
 def pinned(task: PinTask, revisions: Mapping[str, PublishedRevision]) -> PublishedRevision:
     """A revision that was published before."""
-    return revisions[task.revision].model_copy(update={"as_of": task.data})
+    return revisions[task.revision].model_copy(update={"as_of": task.as_of})
 
 
 def number(value: float) -> Decimal:

@@ -96,7 +96,7 @@ def prune_revisions(store: Store, keep: int, held: Collection[str]) -> list[str]
     return removed
 
 
-def published_fact(store: Store, manifest: RevisionManifest, digest: str) -> PublishedRevision:
+def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None) -> PublishedRevision:
     """Return what is reported of a published revision."""
     if not isinstance(manifest.model, ModelFact):
         raise InputError(f"{store.uri}: revision {manifest.revision} does not say which model it was merged from; publish another first")
@@ -107,6 +107,7 @@ def published_fact(store: Store, manifest: RevisionManifest, digest: str) -> Pub
         base=manifest.model.digest,
         weights=manifest.weights,
         deltas=manifest.deltas,
+        as_of=as_of,
     )
 
 

@@ -54,7 +54,7 @@ def run_publish(task: PublishTask, context: Context) -> None:
         pinned = task.spec.publish.pin
         prune_revisions(store, keep.revisions, {manifest.revision, *([pinned] if pinned else [])})
     _log.info("published", extra={"revision": manifest.revision, "digest": digest})
-    context.reports.published(task.run, published_fact(store, manifest, digest))
+    context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of))
 
 
 def _identity(task: PublishTask) -> str:

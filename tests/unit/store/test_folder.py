@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autollm.errors import InputError
-from autollm.store.disk import disk_errors
+from autollm.store import folder
+from autollm.store.disk import disk_errors, staged
 from autollm.store.folder import FolderStore
-from autollm.store.port import AccessDeniedError, DiskFullError, NotFoundError, PreconditionError, StoreUnavailableError
+from autollm.store.port import AccessDeniedError, DiskFullError, NotFoundError, PreconditionError, Stat, StoreUnavailableError
 from support.file_limit import file_limit
 
 
@@ -59,10 +63,36 @@ def test_the_last_deleted_object_takes_its_folders_along(tmp_path: Path) -> None
     store.write("a/b/c", b"2")
 
 
-def test_writes_within_one_tick_of_the_clock_have_different_etags(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    etags = [store.write("a", b"same size").etag for _ in range(40)]
-    assert len(set(etags)) == 40
+def test_two_writes_within_one_tick_of_the_clock_differ(tmp_path: Path) -> None:
+    times = set()
+    with staged(tmp_path / "a") as new:
+        for _ in range(20):
+            new.seal()
+            times.add(new.path.stat().st_mtime_ns)
+    assert len(times) == 20
+
+
+def test_nobody_comes_between_looking_and_moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    etag = FolderStore(tmp_path).write("a", b"start").etag
+    real = folder._stat
+    meeting = threading.Barrier(2, timeout=0.3)  # where both writers would see the old object at once, if there were no lock
+
+    def look(path: Path) -> Stat | None:
+        found = real(path)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait()
+        return found
+
+    def move(data: bytes) -> bool:
+        try:
+            FolderStore(tmp_path).write("a", data, if_match=etag)
+        except PreconditionError:
+            return False
+        return True
+
+    monkeypatch.setattr("autollm.store.folder._stat", look)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(move, [b"1", b"2"])) == [False, True]
 
 
 def test_a_name_that_cannot_be_a_key_is_passed_over_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ def shelve(
     if chunking.by == "Source":
         pools = {source.name: train[table.sources[train] == index] for index, source in enumerate(sources)}
     cuts = {
-        pool: cut(table.ids[rows], table.sources[rows], old.get(pool, ()), most=chunking.max_records, least=chunking.min_records)
+        pool: cut(table.keys[rows], table.sources[rows], old.get(pool, ()), most=chunking.max_records, least=chunking.min_records)
         for pool, rows in pools.items()
     }
     count = sum(len(made.pieces) for made in cuts.values())

@@ -18,7 +18,7 @@ from autollm_runtime.prepare.chunks import Shelf, shelve
 from autollm_runtime.prepare.ingest import Intake, ingest
 from autollm_runtime.prepare.length import Gauge
 from autollm_runtime.prepare.locate import SourceFile
-from autollm_runtime.prepare.previous import Previous, known_ids, old_chunks
+from autollm_runtime.prepare.previous import Previous, known_keys, old_chunks
 from autollm_runtime.prepare.remains import check_remains
 from autollm_runtime.prepare.sift import Verdicts, counted, sift
 from autollm_runtime.prepare.spill import Spill, Table
@@ -66,7 +66,7 @@ def prepare_data(
         table = spill.table()
     old = old_chunks(store, previous, spec.data.chunk)
     near = spec.data.deduplicate.near
-    verdicts = sift(table, spill.words, known_ids(store, previous, old), None if near is None else float(near), check_stop)
+    verdicts = sift(table, spill.words, known_keys(store, previous, old), None if near is None else float(near), check_stop)
     counts = _counts(spec, intakes, table, verdicts)
     check_remains(spec, counts)
     shelf = Shelf(store, spill.records, table.starts, folder)

@@ -13,7 +13,7 @@ from autollm_runtime.prepare.length import Gauge
 from autollm_runtime.prepare.lines import Row
 from autollm_runtime.prepare.locate import SourceFile
 from autollm_runtime.prepare.place import RefusedError, UnusableError
-from autollm_runtime.prepare.rows import read_rows
+from autollm_runtime.prepare.rows import counted_by, read_rows
 from autollm_runtime.prepare.spill import Spill
 
 _STOP_EVERY = 4096
@@ -52,7 +52,7 @@ def ingest(source: Source, index: int, files: Sequence[SourceFile], spill: Spill
             except UnusableError as error:
                 intake.dropped[error.reason] += 1
             except RefusedError as error:
-                raise file.place.fault(error.reason, str(error), row=number) from error
+                raise file.place.fault(error.reason, str(error), **{counted_by(file.path, file.place): number}) from error
         if number == 0:
             raise file.place.fault("EmptyFile", "the file has no records; give a file with records, or remove the source")
     return intake

@@ -22,8 +22,7 @@ def json_rows(path: Path, place: Place) -> Iterator[tuple[int, Row]]:
 
     Raises InputError (TruncatedFile, InvalidJSON, NotUTF8, LineTooLong, NotAnObject, NoRecords).
     """
-    with open_bytes(path, place) as file:
-        whole = _is_structure(file, place)
+    whole = is_structure(path, place)
     with open_bytes(path, place) as file:
         if whole:
             yield from structure_rows(file, place)
@@ -34,8 +33,13 @@ def json_rows(path: Path, place: Place) -> Iterator[tuple[int, Row]]:
                 yield number, _object(text, place, number, complete=line.endswith("\n"))
 
 
-def _is_structure(file: BinaryIO, place: Place) -> bool:
+def is_structure(path: Path, place: Place) -> bool:
     """Tell an array, or an object around one, from one object a line; the first lines decide."""
+    with open_bytes(path, place) as file:
+        return _opens_structure(file, place)
+
+
+def _opens_structure(file: BinaryIO, place: Place) -> bool:
     first = b""
     while not first and (line := file.readline(MAX_LINE + 1)):
         first = line.removeprefix(BOM).strip()

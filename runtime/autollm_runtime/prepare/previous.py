@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
@@ -18,7 +17,7 @@ from autollm.resources.sources import Chunking
 from autollm.store import NotFoundError, Store
 from autollm.store.objects import read_verified
 from autollm_runtime.prepare.cut import OldChunk, chunk_number
-from autollm_runtime.prepare.spill import ID_START
+from autollm_runtime.prepare.spill import Keys, record_key
 
 POOL = "pool"
 """The name of the one pool of `by: Size`."""
@@ -69,7 +68,7 @@ def old_chunks(store: Store, previous: Previous | None, chunking: Chunking) -> d
         return found
     for chunk in previous.manifest.chunks:
         pool = POOL if chunking.by == "Size" else chunk.source
-        keys = _read_ids(store, chunk.digest)
+        keys = _read_keys(store, chunk.digest)
         if keys is None:
             _log.warning("a chunk of the last cut is gone and will be cut anew", extra={"chunk": chunk.name, "digest": chunk.digest})
         else:
@@ -77,11 +76,11 @@ def old_chunks(store: Store, previous: Previous | None, chunking: Chunking) -> d
     return found
 
 
-def known_ids(store: Store, previous: Previous | None, chunks: dict[str, list[OldChunk]]) -> NDArray[np.uint64]:
-    """Return the sorted ids (64 bits each) of all records of the last cut, items of the held-out splits included."""
+def known_keys(store: Store, previous: Previous | None, chunks: dict[str, list[OldChunk]]) -> Keys:
+    """Return the sorted keys of all records of the last cut, items of the held-out splits included."""
     parts = [chunk.keys for pool in chunks.values() for chunk in pool]
     if previous is not None:
-        held_out = (_read_ids(store, items.digest) for items in (previous.manifest.search, previous.manifest.test))
+        held_out = (_read_keys(store, items.digest) for items in (previous.manifest.search, previous.manifest.test))
         parts += [keys for keys in held_out if keys is not None]
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
 
@@ -91,19 +90,18 @@ def same_cut(last: Chunking | None, now: Chunking) -> bool:
     return last is not None and (last.by, last.max_records) == (now.by, now.max_records)
 
 
-def _read_ids(store: Store, digest: str) -> NDArray[np.uint64] | None:
+def _read_keys(store: Store, digest: str) -> Keys | None:
     try:
-        return np.fromiter(_ids(store, digest), np.uint64)
+        return np.fromiter(_keys(store, digest), np.uint64)
     except NotFoundError:
         return None
 
 
-def _ids(store: Store, digest: str) -> Iterator[int]:
+def _keys(store: Store, digest: str) -> Iterator[int]:
     key = layout.records(digest)
-    start, end = len(ID_START), len(ID_START) + 16
     with store.open(key) as file:
         for line in file:
             try:
-                yield int(line[start:end], 16)
+                yield record_key(line)
             except ValueError as error:
                 raise IntegrityError(f"{store.uri}/{key} is damaged; remove it, and its records are cut anew") from error

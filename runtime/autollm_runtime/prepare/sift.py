@@ -21,10 +21,10 @@ Verdicts = NDArray[np.uint8]
 def sift(table: Table, words: Path, known: Keys, near: float | None, check_stop: Callable[[], None]) -> Verdicts:
     """Return a verdict for each record, an index of REASONS.
 
-    `words` has the words of each record on a line; `known` are the sorted ids of the last cut, whose records count as
+    `words` has the words of each record on a line; `known` are the sorted keys of the last cut, whose records count as
     earlier than all others; `near` is the least similarity of near duplicates, None to keep them.
     """
-    ranks = precedence(_among(table.ids, known))
+    ranks = precedence(_among(table.keys, known))
     verdicts = np.zeros(len(table), np.uint8)
     _drop(verdicts, later_duplicates(table.contents, ranks), "Duplicate")
     if near is not None:
@@ -46,9 +46,9 @@ def _drop(verdicts: Verdicts, rows: Mask, reason: str) -> None:
     verdicts[rows] = REASONS.index(reason)
 
 
-def _among(ids: Keys, known: Keys) -> Mask:
+def _among(keys: Keys, known: Keys) -> Mask:
     if not len(known):
-        return np.zeros(len(ids), np.bool_)
-    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    found: Mask = known[place] == ids
+        return np.zeros(len(keys), np.bool_)
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    found: Mask = known[place] == keys
     return found

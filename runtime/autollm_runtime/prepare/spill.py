@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +26,8 @@ SHAPES: tuple[Shape, ...] = ("messages", "preference", "text")
 ID_DIGITS = 32
 """Hexadecimal digits of a record's id: 128 bits of the SHA-256 of its content."""
 
-ID_START = b'{"id":"'
-"""How every line of a file of records begins; the id follows."""
+_HEAD = re.compile(rb'\{"id":"([0-9a-f]{16})[0-9a-f]{16}","source":"([^"]+)",')
+"""How every line of a file of records begins."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Keys = NDArray[np.uint64]
@@ -35,20 +37,20 @@ Keys = NDArray[np.uint64]
 class Table:
     """The numbers of all records in the order they were read.
 
-    `starts` are the byte offsets of the records' lines (one more than there are records), `ids`, `contents` and `prompts` 64 bits
-    of the digests of a record's content, of its normalised content and of its normalised prompt.
+    `starts` are the byte offsets of the records' lines (one more than there are records), `keys` what `record_key` gives them,
+    `contents` and `prompts` 64 bits of the digests of their normalised contents and prompts.
     """
 
     starts: NDArray[np.int64]
     sources: NDArray[np.uint16]
     shapes: NDArray[np.uint8]
     splits: NDArray[np.uint8]
-    ids: Keys
+    keys: Keys
     contents: Keys
     prompts: Keys
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.keys)
 
 
 class Spill:
@@ -65,7 +67,7 @@ class Spill:
         self._sources = array("H")
         self._shapes = array("B")
         self._splits = array("B")
-        self._ids = array("Q")
+        self._keys = array("Q")
         self._contents = array("Q")
         self._prompts = array("Q")
 
@@ -90,7 +92,8 @@ class Spill:
             raise UnusableError("NotText") from None
         split = self._splitter.split(origin_key, use)
         identity = hashlib.sha256(body).hexdigest()[:ID_DIGITS]
-        line = b'%s%s","source":"%s","origin":"%s",%s\n' % (ID_START, identity.encode(), name.encode(), origin_key.hex().encode(), body)
+        head = b'{"id":"%s","source":"%s",' % (identity.encode(), name.encode())
+        line = b'%s"origin":"%s",%s\n' % (head, origin_key.hex().encode(), body)
         self._records.write(line)
         self._words.write(words(f"{parts.prompt} {parts.answer}") + b"\n")
         self._position += len(line)
@@ -98,7 +101,7 @@ class Spill:
         self._sources.append(source)
         self._shapes.append(SHAPES.index(parts.shape))
         self._splits.append(SPLITS.index(split))
-        self._ids.append(int(identity[:16], 16))
+        self._keys.append(int(identity[:16], 16) ^ _source_key(name.encode()))
         self._contents.append(_number(_digest(f"{parts.shape}\0{parts.whole}".encode())))
         self._prompts.append(_number(prompt_key))
 
@@ -111,10 +114,18 @@ class Spill:
             sources=np.frombuffer(self._sources, np.uint16),
             shapes=np.frombuffer(self._shapes, np.uint8),
             splits=np.frombuffer(self._splits, np.uint8),
-            ids=np.frombuffer(self._ids, np.uint64),
+            keys=np.frombuffer(self._keys, np.uint64),
             contents=np.frombuffer(self._contents, np.uint64),
             prompts=np.frombuffer(self._prompts, np.uint64),
         )
+
+
+def record_key(line: bytes) -> int:
+    """Return 64 bits that tell a record from all others of its run: of its id and its source; raises ValueError for another line."""
+    head = _HEAD.match(line)
+    if head is None:
+        raise ValueError("the line does not begin as a record does")
+    return int(head[1], 16) ^ _source_key(head[2])
 
 
 def read_lines(path: Path, starts: NDArray[np.int64], rows: Iterable[int]) -> Iterator[bytes]:
@@ -157,6 +168,11 @@ def _taken_apart(content: Content) -> _Parts:
     prompt = "\n".join(text for role, text in asked if role != "system")
     whole = "\0".join([*(f"{role}\1{text}" for role, text in asked), *normal])
     return _Parts(fields, "messages" if isinstance(content, Chat) else "preference", prompt, " ".join(normal), whole)
+
+
+@cache
+def _source_key(name: bytes) -> int:
+    return _number(_digest(name))
 
 
 def _digest(data: bytes) -> bytes:

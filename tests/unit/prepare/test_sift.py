@@ -35,7 +35,7 @@ def verdicts(
         for split, content in records:
             spill.add(content, source=0, name="s", use=split, origin=None)
         table = spill.table()
-    last = np.sort(table.ids[np.array(known or [], np.int64)])
+    last = np.sort(table.keys[np.array(known or [], np.int64)])
     return [REASONS[verdict] for verdict in sift(table, spill.words, last, near, never)]
 
 

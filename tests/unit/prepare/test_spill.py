@@ -10,7 +10,7 @@ import pytest
 from autollm.contract.manifests import Record
 from autollm_runtime.prepare.contents import Chat, Choice, Content, Document
 from autollm_runtime.prepare.place import UnusableError
-from autollm_runtime.prepare.spill import Spill, read_lines
+from autollm_runtime.prepare.spill import Spill, read_lines, record_key
 from autollm_runtime.prepare.split import Splitter
 
 PROMPT = [{"role": "user", "content": 'Größe "x"\n?'}]
@@ -25,9 +25,9 @@ def spill_all(folder: Path, contents: list[Content], origin: str | None = None) 
     lines = list(read_lines(spill.records, table.starts, reversed(range(len(table)))))
     assert lines[::-1] == spill.records.read_bytes().splitlines(keepends=True)
     records = [Record.parse(json.loads(line)) for line in reversed(lines)]
-    for line, record, number in zip(reversed(lines), records, table.ids.tolist(), strict=True):
+    for line, record, number in zip(reversed(lines), records, table.keys.tolist(), strict=True):
         assert json.dumps(record.document(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n" == line
-        assert int(record.id[:16], 16) == number
+        assert record_key(line) == number
     return records
 
 

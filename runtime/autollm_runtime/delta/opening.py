@@ -57,8 +57,6 @@ def _open_adapter(name: str, folder: Path, base: Checkpoint) -> Delta:
 
 def _open_published(uri: str, store: Store, prefix: str, base: Checkpoint, scratch: Path) -> Delta:
     manifest = DeltaManifest.parse(json.loads(store.read(prefix + _MANIFEST)))
-    root = uri.removesuffix("/").removesuffix(_MANIFEST).removesuffix("/").rpartition("/")[0].rpartition("/")[0]
-    if not root:
-        root = str(Path(uri).absolute().parent.parent)
+    root = f"{store.uri}/{prefix.removesuffix('/')}".rsplit("/", 2)[0]  # …/deltas/KEY lies two levels below
     digest = inspect_folder(base.folder, str(base.folder)).digest()
     return read_delta(open_store(root), uri, manifest.key, base=digest, scratch=scratch)

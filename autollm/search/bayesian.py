@@ -27,6 +27,9 @@ FITTED = 160
 SAMPLES, POLISHED = 2000, 5
 """Random points whose improvement is computed, and how many of the best are climbed from."""
 
+APART = 0.005
+"""A candidate nearer than this to another, in every weight and in units of the bounds' width, would measure the same again."""
+
 SPREAD = 0.3
 """How far (in e-folds) the length of one weight is expected to differ from the others'."""
 
@@ -96,11 +99,11 @@ class PosteriorImprovement(AcquisitionFunction):
         # Conditioned with the noise apart from the kernel, the process predicts the true score.
         posterior = GaussianProcessRegressor(gp.kernel_.k1, alpha=gp.kernel_.k2.noise_level + 1e-8, optimizer=None).fit(points, targets)
         means = posterior.predict(points)
-        self.best = float(means.max())
-        if len(self.pending) or len(self.failed):
-            expected = posterior.predict(self.pending) if len(self.pending) else np.empty(0)
-            lies = np.concatenate([targets, expected, np.full(len(self.failed), targets.min())])
-            posterior.fit(np.concatenate([points, self.pending, self.failed]), lies)
+        expected = posterior.predict(self.pending) if len(self.pending) else np.empty(0)
+        self.best = float(max(means.max(), expected.max(initial=-np.inf)))
+        known = np.concatenate([points, self.pending, self.failed])
+        if len(known) > len(points):
+            posterior.fit(known, np.concatenate([targets, expected, np.full(len(self.failed), targets.min())]))
 
         def value(rows: np.ndarray) -> np.ndarray:
             mean, std = posterior.predict(rows, return_std=True)
@@ -108,10 +111,13 @@ class PosteriorImprovement(AcquisitionFunction):
 
         leaders = np.clip(points[np.argsort(-means, kind="stable")[:10]], 0.0, 1.0)
         candidates = _candidates(leaders, n_random, random)
-        values = value(candidates)
-        chosen = np.argsort(-values, kind="stable")[: max(n_smart, 1)]
-        summits = np.array([candidates[chosen[0]], *(_climb(value, candidates[index]) for index in chosen[:n_smart])])
-        return np.asarray(summits[np.argmax(value(summits))])
+        order = np.argsort(-value(candidates), kind="stable")
+        summits = np.array([_climb(value, candidates[index]) for index in order[:n_smart]])
+        choices = np.concatenate([summits, candidates[order[: 10 * POLISHED]]])
+        choices = choices[np.argsort(-value(choices), kind="stable")]
+        distances = np.abs(choices[:, None, :] - known[None, :, :]).max(axis=2).min(axis=1)
+        apart = np.flatnonzero(distances >= APART)
+        return np.asarray(choices[apart[0] if apart.size else np.argmax(distances)])
 
 
 def _targets(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ def gather(request: Request) -> Evidence:
         points=space.to_unit([space.locate(trial.weights) for trial in scored]),
         scores=np.array([trial.score for trial in scored], dtype=np.float64),
         standard_errors=np.array([trial.standard_error for trial in scored], dtype=np.float64),
-        started=np.array([space.locate(trial.weights) in starts for trial in scored], dtype=bool),
+        started=np.array([space.project(trial.weights) in starts for trial in scored], dtype=bool),
         pending=space.to_unit(sorted(space.locate(weights) for weights in request.pending if space.spans(weights))),
         failed=space.to_unit([space.locate(trial.weights) for trial in failed]),
     )

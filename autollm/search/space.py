@@ -38,8 +38,12 @@ class Parameter:
         return min(WEIGHT_DECIMALS, max(4, 3 - math.floor(math.log10(self.high - self.low))))
 
     def settle(self, value: float) -> float:
-        """Return the value as it is stored: rounded and within the bounds."""
-        return min(max(round(value, self.decimals), self.low), self.high) + 0.0
+        """Return the value as it is stored: within the bounds and rounded, but for the bounds themselves, which may have more decimals."""
+        nearest = min(max(value, self.low), self.high)
+        for bound in (self.low, self.high):
+            if abs(nearest - bound) < 0.5 * 10**-self.decimals:
+                return bound + 0.0
+        return round(nearest, self.decimals) + 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Space:
         for parameter in self.parameters:
             scale = sum(factor * factor for _, factor in parameter.members)
             dot = sum(factor * weights.get(name, 0.0) for name, factor in parameter.members)
-            values.append(round(dot / scale, parameter.decimals) + 0.0)
+            values.append(round(dot / scale, WEIGHT_DECIMALS) + 0.0)
         return tuple(values)
 
     def project(self, weights: Mapping[str, float]) -> Point:

@@ -150,9 +150,11 @@ def test_near_duplicates_agree_with_all_pairs_compared(tmp_path: Path) -> None:
     assert found.sum() >= 0.95 * sum(expected)
 
 
-@settings(max_examples=60)
-@given(data=st.data(), rounds=st.sampled_from([2**27, 2**10]))
-def test_leaks_agree_with_all_pairs_compared(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, rounds: int) -> None:
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), slots=st.sampled_from([2**27, 2**10]), shared=st.sampled_from([2**22, 3]))
+def test_leaks_agree_with_all_pairs_compared(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, slots: int, shared: int
+) -> None:
     count = data.draw(st.integers(2, 12))
     pieces = [sentence(number, data.draw(st.integers(5, 16))).split() for number in range(4)]
     texts = [
@@ -163,7 +165,10 @@ def test_leaks_agree_with_all_pairs_compared(tmp_path_factory: pytest.TempPathFa
     ranks = np.array(data.draw(st.permutations(range(count))))
     path = tmp_path_factory.mktemp("words") / "words.txt"
     path.write_text("".join(" ".join(text) + "\n" for text in texts))
-    found = gram_leaks(path, splits, np.ones(count, np.bool_), ranks, never, slots=rounds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaks, "MOST_SLOTS", slots)
+        patch.setattr(leaks, "MOST_SHARED", shared)
+        found = gram_leaks(path, splits, np.ones(count, np.bool_), ranks, never)
     grams = [{tuple(text[start : start + 13]) for start in range(len(text) - 12)} for text in texts]
     often = {gram for gram in set().union(*grams) if sum(gram in mine for mine in grams) > leaks.COMMON}
     kept: list[int] = []

@@ -1,0 +1,26 @@
+"""Point `latest` to a revision that was published before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autollm.cli.folder import FOLDER
+from autollm.report.gather import read_state
+
+
+@click.command(name="rollback")
+@FOLDER
+@click.option("--to", "revision", metavar="REVISION", help="Such as r3.  [default: the one before]")
+def command(folder: Path, revision: str | None) -> None:
+    """Point `latest` of the run in FOLDER to an earlier revision, after every file of that one was checked.
+
+    The run publishes over it only when something changed and is better; `publish.pin` in the document holds a revision for good.
+    """
+    from autollm.store import open_store
+    from autollm.store.revisions import rollback
+
+    artifacts = read_state(folder).run.spec.artifacts
+    pointer = rollback(open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region), revision)
+    click.echo(f"latest points to {pointer.revision} in {artifacts.uri}")

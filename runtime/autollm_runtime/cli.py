@@ -17,6 +17,7 @@ from autollm.contract.folder import ObjectFolder
 from autollm.contract.tasks import TASK, AnyTask
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
+from autollm_runtime.worker.faults import faults_of
 from autollm_runtime.worker.feed import FolderFeed
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
 from autollm_runtime.worker.reports import FolderReports
@@ -82,8 +83,9 @@ def _run(options: argparse.Namespace) -> Ending:
     try:
         task = TASK.validate_json(options.task.read_bytes())
     except (OSError, ValidationError) as error:
-        _log.error("the task document cannot be read", extra={"task": str(options.task), "cause": str(error)})
-        return Ending(ExitCode.USAGE, "InvalidTask", f"the task document {options.task.name} cannot be read: {error}")
+        cause = faults_of(error) if isinstance(error, ValidationError) else str(error)
+        _log.error("the task document cannot be read", extra={"task": str(options.task), "cause": cause})
+        return Ending(ExitCode.USAGE, "InvalidTask", f"the task document {options.task.name} cannot be read: {cause}")
     if task.kind not in KINDS[options.command]:
         message = f"`autollm-runtime {options.command}` was given a task of kind {task.kind}: use the command of that kind"
         return Ending(ExitCode.USAGE, "InvalidTask", message)

@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from autollm.resources.model import Model
+from autollm_runtime.worker.faults import faults_of
 from autollm_runtime.worker.logs import start_logging
 from autollm_runtime.worker.processes import count_threads, fork_worker, kill_session
 
@@ -81,6 +82,7 @@ class Server:
         self._main = main
         self._workers: dict[int, str] = {}
         self._buffer = b""
+        self._skipping = False
         self._selector = selectors.EpollSelector()
         self._woken, self._waker = socket.socketpair()
 
@@ -115,12 +117,17 @@ class Server:
         if not data:
             return False
         *lines, self._buffer = (self._buffer + data).split(b"\n")
+        if lines and self._skipping:
+            del lines[0]
+            self._skipping = False
         for line in lines:
             if line.strip():
                 self._obey(line)
         if len(self._buffer) > LONGEST_ORDER:
             self._buffer = b""
-            self._answer({"error": f"an order is longer than {LONGEST_ORDER} bytes"})
+            if not self._skipping:
+                self._answer({"error": f"an order is longer than {LONGEST_ORDER} bytes"})
+            self._skipping = True
         return True
 
     def _obey(self, line: bytes) -> None:
@@ -136,8 +143,7 @@ class Server:
             else:
                 self._start(Start.parse(document))
         except ValidationError as error:
-            details = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            self._answer({**name, "error": f"the order cannot be obeyed: {details}"})
+            self._answer({**name, "error": f"the order cannot be obeyed: {faults_of(error)}"})
         except (ValueError, OSError) as error:
             self._answer({**name, "error": f"the order cannot be obeyed: {error}"})
 
@@ -177,8 +183,8 @@ def preload() -> None:
     """Import what every worker would import, without starting a thread: a fork would lose it, and with it whatever lock it held."""
     # NumPy's BLAS starts its threads when it is loaded; PyTorch starts its own at the first parallel loop, which comes after the fork.
     # Arrow's own allocator starts one to return memory.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     for module in PRELOADED:
         try:
             importlib.import_module(module)

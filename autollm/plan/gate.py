@@ -30,8 +30,8 @@ def judge(spec: RunSpec, rows: Sequence[Row], trials: Mapping[str, MergeTrial], 
     if found is None:
         return Gate(False, "NothingToCompareWith", f"{_called(name).capitalize()} has no score on the test split to compare with.")
     measured = (
-        f"auto is {found.difference:+.4f} against {_called(name)} on the test split (95 % interval {found.low:+.4f} to {found.high:+.4f}; "
-        f"at least {found.gate_low:+.4f} with confidence {spec.publish.when.confidence})"
+        f"auto is {found.difference:+.4g} against {_called(name)} on the test split (95 % interval {found.low:+.4g} to {found.high:+.4g}; "
+        f"at least {found.gate_low:+.4g} with confidence {spec.publish.when.confidence})"
     )
     if found.gate_low <= 0:
         return Gate(False, "NotBetter", f"Not provably better: {measured}.")
@@ -52,7 +52,7 @@ def _broken(spec: RunSpec, references: Mapping[str, Row], auto: Row, trials: Map
         elif found.gate_low < -constraint.margin:
             yield (
                 f"evaluation.constraints: {constraint.metric} may fall by {constraint.margin} below {_called(name)}, and may have fallen "
-                f"by {-found.gate_low:.4f} (difference {found.difference:+.4f}, confidence {spec.publish.when.confidence})"
+                f"by {-found.gate_low:.4g} (difference {found.difference:+.4g}, confidence {spec.publish.when.confidence})"
             )
 
 

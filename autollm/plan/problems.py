@@ -130,7 +130,7 @@ def _weighted(spec: RunSpec) -> Iterator[tuple[str, Iterable[str]]]:
 
 def _instead(name: str, names: Sequence[str]) -> str:
     near = get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}" if near else ""
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def truth(spec: MergeTrialSpec) -> float:
     if spec.model is not None:
         return 0.45
     distances = ((float(weight) - best_weight(name)) ** 2 - best_weight(name) ** 2 for name, weight in spec.weights.items())
-    return 0.5 - 0.05 * sum(distances)
+    return 0.5 - 0.3 * sum(distances)
 
 
 def best_weight(delta: str) -> float:

@@ -1,0 +1,33 @@
+"""Conditions keep the time of their last change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from autollm.plan.conditions import MESSAGE_LENGTH, settle
+from autollm.plan.step import Verdict
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def test_a_new_condition_has_the_time_of_now() -> None:
+    (condition,) = settle(None, [Verdict("DataReady", "True", "Prepared")], 3, NOON)
+    assert (condition.last_transition_time, condition.observed_generation) == ("2026-01-01T12:00:00Z", 3)
+
+
+def test_another_reason_or_generation_leaves_the_time() -> None:
+    before = settle(None, [Verdict("DataReady", "False", "Preparing")], 1, NOON)
+    (after,) = settle(before, [Verdict("DataReady", "False", "MixedFormats", "line 3")], 2, NOON + timedelta(hours=1))
+    assert after.last_transition_time == before[0].last_transition_time
+    assert (after.reason, after.message, after.observed_generation) == ("MixedFormats", "line 3", 2)
+
+
+def test_another_status_changes_it() -> None:
+    before = settle(None, [Verdict("DataReady", "False", "Preparing")], 1, NOON)
+    (after,) = settle(before, [Verdict("DataReady", "True", "Prepared")], 1, NOON + timedelta(hours=1))
+    assert after.last_transition_time == "2026-01-01T13:00:00Z"
+
+
+def test_a_long_message_is_cut() -> None:
+    (condition,) = settle(None, [Verdict("DataReady", "False", "Bad", "x" * 10_000)], 1, NOON)
+    assert len(condition.message) == MESSAGE_LENGTH

@@ -1,0 +1,66 @@
+"""An evaluator that hangs is replaced; a trial on which two of them hang has failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from autollm.plan.actions import FailTrial, RestartEvaluator
+from autollm.plan.evaluators import FIRST_DEADLINE, GRACE
+from autollm.plan.landscape import is_pending
+from support.runs import make_run
+from support.world import World
+
+ALLOWED = GRACE + timedelta(seconds=10)
+"""Every trial of the made-up world takes a second."""
+
+
+def searching(scored: int = 1) -> tuple[World, str]:
+    """A world with a trial that nobody scores."""
+    world = World(make_run())
+    while sum(not is_pending(trial) for trial in world.trials.values()) < scored or not any(map(is_pending, world.trials.values())):
+        for action in world.plan().actions:
+            world.act(action)
+        if sum(not is_pending(trial) for trial in world.trials.values()) < scored or not world.trials:
+            for name in world.running():
+                world.finish(name)
+    (pending,) = [name for name, trial in world.trials.items() if is_pending(trial)]
+    return world, pending
+
+
+def test_in_time_nothing_is_done_but_looking_again() -> None:
+    world, _ = searching()
+    made = world.plan()
+    assert made.actions == ()
+    assert made.requeue_after == ALLOWED
+
+
+def test_past_the_deadline_its_evaluator_is_replaced() -> None:
+    world, _ = searching()
+    world.now += ALLOWED
+    (action,) = world.plan().actions
+    assert isinstance(action, RestartEvaluator)
+    assert action.slot == 0
+    world.act(action)
+    assert world.plan().actions == ()
+
+
+def test_past_it_again_the_trial_has_failed() -> None:
+    world, pending = searching()
+    for _ in range(2):
+        world.now += ALLOWED
+        actions = world.plan().actions
+        for action in actions:
+            world.act(action)
+    assert [type(action) for action in actions] == [FailTrial, RestartEvaluator]
+    status = world.trials[pending].status
+    assert status is not None
+    assert status.failure is not None
+    assert status.failure.reason == "DeadlineExceeded"
+
+
+def test_the_first_trial_of_all_has_a_day() -> None:
+    world, _ = searching(scored=0)
+    world.now += ALLOWED
+    made = world.plan()
+    assert made.actions == ()
+    assert made.requeue_after == FIRST_DEADLINE - ALLOWED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from autollm_runtime.prepare.remains import check_remains
 from autollm_runtime.prepare.sift import Verdicts, counted, sift
 from autollm_runtime.prepare.spill import Spill, Table
 from autollm_runtime.prepare.split import SEARCH, SPLITS, TEST, Splitter
+
+_log = logging.getLogger(__name__)
 
 
 def data_key(spec: RunSpec, base: str, files: Sequence[Sequence[SourceFile]]) -> str:
@@ -58,11 +61,11 @@ def prepare_data(
     folder = scratch / "prepare"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    intakes = []
     with Spill(folder, Splitter.of(spec.data.split)) as spill:
-        intakes = [
-            ingest(source, index, found, spill, gauge, check_stop)
-            for index, (source, found) in enumerate(zip(spec.sources, files, strict=True))
-        ]
+        for index, (source, found) in enumerate(zip(spec.sources, files, strict=True)):
+            intakes.append(ingest(source, index, found, spill, gauge, check_stop))
+            _log.info("source read", extra={"source": source.name, "files": len(found), "records": intakes[-1].read})
         table = spill.table()
     old = old_chunks(store, previous, spec.data.chunk)
     near = spec.data.deduplicate.near

@@ -13,12 +13,11 @@ from autollm.resources.run import RunSpec
 from autollm.store import Store
 from autollm.store.objects import read_verified
 from autollm.store.revisions import read_pointer
+from autollm_runtime.delta import find_delta, import_delta
 
 
 def existing_deltas(spec: RunSpec, prepared: Prepared, store: Store) -> list[DeltaFact]:
     """Return the deltas of the run's trainings that are in the artifacts, whichever run made them."""
-    from autollm_runtime.delta import find_delta
-
     keys = dict.fromkeys(training.key for training in planned_trainings(spec, prepared))
     found = (find_delta(store, key) for key in keys)
     return [fact for fact in found if fact is not None]
@@ -26,11 +25,7 @@ def existing_deltas(spec: RunSpec, prepared: Prepared, store: Store) -> list[Del
 
 def imported_deltas(spec: RunSpec, model: ModelFact, base: Path, store: Store, scratch: Path) -> list[ImportedDelta]:
     """Take the run's ready-made deltas into the artifacts; raises InputError where one does not fit the base."""
-    if not spec.deltas:
-        return []
-    from autollm_runtime.delta import import_delta
-
-    return [import_delta(ready, model, base, store, scratch) for ready in spec.deltas]
+    return [import_delta(ready, model, base, store, scratch) for ready in spec.deltas or ()]
 
 
 def published_revision(store: Store) -> PublishedRevision | None:

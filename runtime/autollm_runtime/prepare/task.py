@@ -35,13 +35,12 @@ def run_prepare(task: PrepareTask, context: Context) -> None:
     """
     artifacts = task.spec.artifacts
     store = open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region)
-    with disk_errors(str(context.scratch)):
-        model = resolve_base(task.spec.model, store, context.scratch)
-        base = fetch_location(model.uri, model.revision, store, context.scratch)
-        context.check_stop()
-        manifest, digest = _data(task, context, store, model, base)
-        context.check_stop()
-        fact = _report(task, manifest, digest, model, base, store, context.scratch)
+    model = resolve_base(task.spec.model, store, context.scratch)
+    base = fetch_location(model.uri, model.revision, store, context.scratch)
+    context.check_stop()
+    manifest, digest = _data(task, context, store, model, base)
+    context.check_stop()
+    fact = _report(task, manifest, digest, model, base, store, context.scratch)
     context.reports.prepared(task.run, fact)
     _log.info(
         "data prepared", extra={"records": fact.records, "chunks": len(fact.chunks), "dropped": fact.dropped, "waiting": fact.waiting}
@@ -59,7 +58,8 @@ def _data(task: PrepareTask, context: Context, store: Store, model: ModelFact, b
         check_uses(spec.training.methods, shapes_by_source(previous.manifest.chunks))
         return previous.manifest, previous.digest
     gauge = Gauge(EncodedLengths(Encoder(load_tokenizer(base), spec.data.max_tokens)), spec.data.max_tokens)
-    manifest = prepare_data(spec, files, gauge, previous, store, context.scratch, context.check_stop, run=task.run, key=key)
+    with disk_errors(str(context.scratch)):
+        manifest = prepare_data(spec, files, gauge, previous, store, context.scratch, context.check_stop, run=task.run, key=key)
     check_uses(spec.training.methods, shapes_by_source(manifest.chunks))
     return manifest, write_previous(store, manifest)
 

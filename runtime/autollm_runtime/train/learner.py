@@ -86,7 +86,10 @@ def _attention_modules(model: PreTrainedModel) -> list[str]:
 def _continued(model: PreTrainedModel, spec: DeltaTrainingSpec, store: Store, scratch: Path) -> PeftModel:
     manifest = _start_manifest(spec, store, "Lora")
     folders = {fetch_file(store, manifest, file, scratch).parent for file in manifest.files}
-    return PeftModel.from_pretrained(model, str(folders.pop()), is_trainable=True)
+    continued = PeftModel.from_pretrained(model, str(folders.pop()), is_trainable=True)
+    # PEFT looks the base up by this name whenever it saves; the name that was published is one of another machine, or of the Hub.
+    continued.peft_config["default"].base_model_name_or_path = model.config._name_or_path
+    return continued
 
 
 def _add(model: PreTrainedModel, spec: DeltaTrainingSpec, store: Store, scratch: Path) -> None:

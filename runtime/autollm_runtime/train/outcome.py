@@ -80,7 +80,7 @@ def score(value: float) -> Decimal:
 
 def _write_adapter(model: PeftModel, folder: Path, base_uri: str) -> None:
     # DPO's reference is an adapter beside it, and no part of the delta.
-    model.save_pretrained(str(folder), selected_adapters=["default"])
+    model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
     path = folder / ADAPTER_CONFIG
     config = json.loads(path.read_bytes())
     config["base_model_name_or_path"] = base_uri  # where it was loaded on this machine means nothing elsewhere

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
@@ -26,8 +26,8 @@ from autollm.plan.conditions import stamp
 from autollm.plan.landscape import is_pending
 from autollm.plan.plan import Plan, plan
 from autollm.plan.snapshot import Snapshot, TaskState
-from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
-from autollm.resources.facts import PublishedRevision
+from autollm.resources.delta_training import DeltaTraining, DeltaTrainingSpec, DeltaTrainingStatus
+from autollm.resources.facts import Prepared, PublishedRevision, TrainedDelta, TrialResult
 from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
 from autollm.resources.metadata import Failure
 from autollm.resources.run import AutoLLMRun, RunSpec
@@ -40,11 +40,29 @@ WORKER_FIELDS = {"delta", "progress"}
 AnyErrand = PrepareTask | TrainTask | PublishTask | PinTask
 
 
-class World:
-    """Executes actions on dictionaries. `done` logs every piece of work that was really done, for tests to count."""
+class Workers(Protocol):
+    """What tasks and trials come to."""
 
-    def __init__(self, run: AutoLLMRun) -> None:
+    def prepared(self, task: PrepareTask, existing: Collection[str] = (), published: PublishedRevision | None = None) -> Prepared: ...
+
+    def trained(self, spec: DeltaTrainingSpec) -> TrainedDelta: ...
+
+    def result(self, trial: MergeTrial, others: Mapping[str, MergeTrial]) -> TrialResult: ...
+
+    def published(self, task: PublishTask, before: int) -> PublishedRevision: ...
+
+    def pinned(self, task: PinTask, revisions: Mapping[str, PublishedRevision]) -> PublishedRevision: ...
+
+
+class World:
+    """Executes actions on dictionaries. `done` logs every piece of work that was really done, for tests to count.
+
+    `workers` says what tasks and trials come to: the functions of `synthetic`, or others of the same names.
+    """
+
+    def __init__(self, run: AutoLLMRun, workers: Workers = synthetic) -> None:
         self.run = run
+        self.workers = workers
         self.trainings: dict[str, DeltaTraining] = {}
         self.trials: dict[str, MergeTrial] = {}
         self.tasks: dict[str, tuple[AnyErrand | EvaluateTask, TaskState]] = {}
@@ -160,7 +178,7 @@ class World:
             self._end_trial(trial.metadata.name, MergeTrialStatus(failure=failure))
             return
         self.done.append(trial.metadata.name)
-        outcome = synthetic.result(trial, self.trials)
+        outcome = self.workers.result(trial, self.trials)
         self._end_trial(trial.metadata.name, MergeTrialStatus.model_validate(dict(outcome)))
 
     def _end_trial(self, name: str, status: MergeTrialStatus) -> None:
@@ -178,19 +196,19 @@ class World:
         status = self.run.status or RunStatus()
         match task:
             case PrepareTask():
-                self._report(status, prepared=synthetic.prepared(task, self.deltas, status.published))
+                self._report(status, prepared=self.workers.prepared(task, self.deltas, status.published))
             case TrainTask():
                 if task.spec.key not in self.deltas:
                     self.done.append(task.spec.key)
                 self.deltas.add(task.spec.key)
-                self._patch_training(task.training, delta=synthetic.trained(task.spec))
+                self._patch_training(task.training, delta=self.workers.trained(task.spec))
             case PublishTask():
-                revision = synthetic.published(task, len(self.revisions))
+                revision = self.workers.published(task, len(self.revisions))
                 self.revisions[revision.revision] = revision
                 self.done.append(revision.revision)
                 self._report(status, published=revision)
             case PinTask():
-                self._report(status, published=synthetic.pinned(task, self.revisions))
+                self._report(status, published=self.workers.pinned(task, self.revisions))
 
     def _report(self, status: RunStatus, **facts: object) -> None:
         self.run = self.run.model_copy(update={"status": status.model_copy(update=facts)})

@@ -23,6 +23,7 @@ else:
 LARGEST_FILE = 3 * 1024 * 1024
 """Bytes; the API server takes no larger request."""
 _MOST_VALUES = 200_000
+_DEEPEST = 64
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def read_documents(file: FilePath) -> list[Document]:
     text = _read_text(file)
     loader = _Loader(text)
     try:
+        _check_depth(text)
         documents = []
         while (node := loader.get_node() if loader.check_node() else None) is not None:
             reading = _Reading()
@@ -60,11 +62,9 @@ def read_documents(file: FilePath) -> list[Document]:
                 raise DocumentError(f"{file}:{reading.lines[()]} a document is a mapping that begins with apiVersion, not {data!r:.40}")
             documents.append(Document(data, file, reading.lines, tuple(reading.problems)))
     except yaml.MarkedYAMLError as error:
-        raise DocumentError(_yaml_message(file, error)) from None
+        raise DocumentError(_yaml_message(file, text, error)) from None
     except yaml.YAMLError as error:
         raise DocumentError(f"{file} is not YAML: {error}") from None
-    except RecursionError:
-        raise DocumentError(f"{file} is nested too deeply to be read") from None
     finally:
         loader.dispose()
     if not documents:
@@ -108,10 +108,19 @@ def _read_text(file: FilePath) -> str:
         raise DocumentError(f"{file}:{line} byte 0x{raw[error.start]:02x} is not UTF-8: save the file as UTF-8") from None
 
 
-def _yaml_message(file: FilePath, error: yaml.MarkedYAMLError) -> str:
+def _check_depth(text: str) -> None:
+    """Refuse what is nested so deeply that the composer, which calls itself for every level, would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=BaseLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep")
+
+
+def _yaml_message(file: FilePath, text: str, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
-    place = f"{file}:{mark.line + 1}" if mark else str(file)
-    tab = "\\t" in str(error.problem) or "tab" in str(error.problem)
+    place, line = (f"{file}:{mark.line + 1}", text.split("\n")[mark.line]) if mark else (str(file), "")
+    tab = "\t" in line[: len(line) - len(line.lstrip())]
     remedy = "indent with spaces, not tabs" if tab else "look at the indentation, colons and quotes around this line"
     return f"{place} is not YAML: {error.problem or error.context}: {remedy}"
 

@@ -46,7 +46,7 @@ def read_scalar(text: str, tag: str) -> Scalar:
     match tag.removeprefix(_TAG):
         case "binary":
             try:
-                return base64.b64decode(text, validate=False).decode()
+                return base64.b64decode(text, validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
                 raise ValueError(f"{text!r} is not text in base64") from None
         case "int" | "float" | "bool" | "null" as kind:

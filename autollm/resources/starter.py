@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
+
+from autollm.resources.scalars import PLAIN, read_scalar
 
 _EXAMPLES = ("data/math.jsonl", "data/code.jsonl")
 _TEMPLATE = """\
@@ -54,12 +57,11 @@ spec:
 def starter_document(name: str, model: str, files: Sequence[str]) -> str:
     """Return a commented run document that names the files as its sources."""
     names: list[str] = []
+    sources: list[str] = []
     for file in files or _EXAMPLES:
         names.append(_unused(_source_name(file), names))
-    sources = "\n".join(
-        f"  - name: {source}\n    file: {{uri: {_quoted(file)}}}" for source, file in zip(names, files or _EXAMPLES, strict=True)
-    )
-    return _TEMPLATE.format(name=_quoted(name), model=_quoted(model), artifacts=_quoted(f"artifacts/{name}"), sources=sources)
+        sources.append(f"  - name: {_quoted(names[-1])}\n    file: {{uri: {_quoted(_location(file))}}}")
+    return _TEMPLATE.format(name=_quoted(name), model=_quoted(model), artifacts=_quoted(f"artifacts/{name}"), sources="\n".join(sources))
 
 
 def _source_name(file: str) -> str:
@@ -78,5 +80,10 @@ def _unused(name: str, names: Sequence[str]) -> str:
 
 def _quoted(text: str) -> str:
     """Quote what YAML might read as anything but this text."""
-    plain = re.fullmatch(r"[a-z][-a-zA-Z0-9_./:@]*[a-zA-Z0-9]", text) and len(text) > 5
-    return text if plain else json.dumps(text)
+    plain = re.fullmatch(r"[a-z0-9][-a-zA-Z0-9_./:@]*[a-zA-Z0-9]|[a-z]", text) and read_scalar(text, PLAIN) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _location(file: str) -> str:
+    """Return how a document names a file: as it is, or where that would look like a URI, as one."""
+    return PurePath(os.path.abspath(file)).as_uri() if ":" in file else file  # noqa: PTH100  # PurePath does not ask the disk

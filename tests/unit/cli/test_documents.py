@@ -1,0 +1,99 @@
+"""`autollm init` prints what `autollm validate` takes, and `autollm validate` says what is wrong, where and what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autollm.cli import main
+from autollm.resources.load import load_run
+from support.documents import BAD, SHORTEST
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def write(file: Path, document: object) -> Path:
+    file.write_text(yaml.safe_dump(document, default_style='"'))
+    return file
+
+
+@pytest.mark.parametrize("arguments", [(), ("my math.jsonl", "b/code.csv", "c/code.parquet"), ("--name", "bot", "--model", "m", "x.json")])
+def test_what_init_prints_is_valid_and_commented(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    printed = invoke("init", *arguments)
+    file = tmp_path / "run.yaml"
+    file.write_text(printed.output)
+    assert invoke("validate", str(file)).exit_code == 0, invoke("validate", str(file)).output
+    assert printed.output.count("#") >= 10
+    assert len(printed.output.splitlines()) < 50
+
+
+def test_init_makes_a_source_of_every_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(invoke("init", "Meine Daten (2).jsonl", "b/code.csv", "c/code.parquet", "all.json", "y.json").output)
+    sources = load_run(file).spec.sources
+    assert [source.name for source in sources] == ["meine-daten-2", "code", "code-2", "source-all", "y"]
+    assert sources[0].file is not None
+    assert sources[0].file.uri == (tmp_path / "Meine Daten (2).jsonl").as_uri()
+
+
+@settings(max_examples=15, deadline=None)
+@given(names=st.lists(st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/"), min_size=1, max_size=12), max_size=4))
+def test_init_is_valid_for_files_of_any_name(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    file = tmp_path_factory.mktemp("init") / "run.yaml"
+    file.write_text(invoke("init", "--", *(f"data/{name}" for name in names)).output)
+    assert len(load_run(file).spec.sources) == (len(names) or 2)
+
+
+def test_the_optional_lines_of_init_are_valid_too(tmp_path: Path) -> None:
+    text = invoke("init").output
+    for line in ("- name: dpo", "  after: sft", '  dpo: {beta: "0.1"}', "- name: answers", "  match: {kind", "space: {min"):
+        assert f"# {line}" in text
+        text = text.replace(f"# {line}", line)
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    run = load_run(file)
+    assert [method.name for method in run.spec.training.methods] == ["sft", "dpo"]
+    assert len(run.spec.evaluation.effective_metrics) == 2
+
+
+def test_a_problem_is_one_line_with_file_line_field_and_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(invoke("init").output.replace('test: "0.1"', "test: 0.1").replace("trials: 30", "trails: 30"))
+    result = invoke("validate", str(file))
+    number = {key: line for line, text in enumerate(file.read_text().splitlines(), 1) for key in ("split:", "trails:") if key in text}
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        f'{file}:{number["split:"]} spec.data.split.test: 0.1 must be written in quotes: "0.1"',
+        f"{file}:{number['trails:']} spec.search.trails: is an unknown field: did you mean 'trials'?",
+    ]
+    assert result.stdout == ""
+
+
+def test_json_carries_the_same(tmp_path: Path) -> None:
+    bad = write(tmp_path / "bad.yaml", BAD[0].document)
+    good = write(tmp_path / "good.yaml", SHORTEST)
+    result = invoke("validate", "--format", "json", str(good), str(bad), str(tmp_path / "none.yaml"))
+    report = json.loads(result.stdout)
+    assert result.exit_code == 2
+    assert report["valid"] is False
+    assert [(Path(problem["file"]).name, problem["field"]) for problem in report["problems"]] == [("bad.yaml", "kind"), ("none.yaml", "")]
+    assert json.loads(invoke("validate", "--format", "json", str(good)).stdout) == {"valid": True, "problems": []}
+
+
+def test_several_documents_are_named_when_they_are_valid(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump_all([SHORTEST, SHORTEST | {"metadata": {"name": "other"}}]))
+    result = invoke("validate", str(file))
+    assert (result.exit_code, result.stdout) == (0, f"{file}: AutoLLMRun support-bot, AutoLLMRun other are valid\n")
+
+
+def test_no_document_is_wrong_usage() -> None:
+    assert invoke("validate").exit_code == 2

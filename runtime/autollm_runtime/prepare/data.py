@@ -36,9 +36,14 @@ def data_key(spec: RunSpec, base: str, files: Sequence[Sequence[SourceFile]]) ->
             "sources": [source.document() for source in spec.sources],
             "data": spec.data.document(),
             "base": base,
-            "files": [[[file.place.uri, file.digest] for file in found] for found in files],
+            "files": [[_identity(file) for file in found] for found in files],
         }
     )
+
+
+def _identity(file: SourceFile) -> list[object]:
+    told = file.described
+    return [file.place.uri, file.digest, None if told is None else [told.format, dict(told.columns)]]
 
 
 def prepare_data(

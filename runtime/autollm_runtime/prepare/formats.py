@@ -40,17 +40,19 @@ _ANSWERED: Names = ("completion", "response", "answer", "output", "solution")
 
 FORMATS: Mapping[FileFormat, Format] = {
     "HHRLHF": Format(parse_transcripts, _ANSWERS, {}),
-    "Preference": Format(parse_preference, _ANSWERS, {"prompt": _ASKED, **_SYSTEM}),
+    "Preference": Format(parse_preference, _ANSWERS, {"prompt": (*_ASKED, "conversations"), "input": ("input", "context"), **_SYSTEM}),
     "Messages": Format(parse_messages, {"messages": ("messages",)}, _SYSTEM),
     "ShareGPT": Format(parse_messages, {"messages": ("conversations", "conversation")}, _SYSTEM),
-    "KTO": Format(parse_labelled, {"prompt": ("prompt",), "completion": ("completion",), "label": ("label",)}, _SYSTEM),
+    "KTO": Format(
+        parse_labelled, {"prompt": ("prompt",), "completion": ("completion",), "label": ("label",)}, {"input": ("context",), **_SYSTEM}
+    ),
     "Alpaca": Format(
         parse_alpaca, {"prompt": ("instruction",), "completion": ("output",)}, {"input": ("input",), "history": ("history",), **_SYSTEM}
     ),
     "Dolly": Format(
         parse_alpaca, {"prompt": ("instruction",), "completion": ("response",)}, {"input": ("context",), "history": (), **_SYSTEM}
     ),
-    "PromptCompletion": Format(parse_completion, {"prompt": _ASKED, "completion": _ANSWERED}, _SYSTEM),
+    "PromptCompletion": Format(parse_completion, {"prompt": _ASKED, "completion": _ANSWERED}, {"input": ("context",), **_SYSTEM}),
     "Text": Format(parse_text, {"text": ("text", "content")}, {}),
 }
 """Every format, the more telling columns first: the first whose columns a row has is the row's."""
@@ -97,13 +99,12 @@ def recognise(row: Row) -> FileFormat | None:
     return None
 
 
-def layout_of(row: Row, stated: FileFormat, columns: ColumnMap | None) -> Layout:
+def layout_of(row: Row, stated: FileFormat, mapped: Mapping[str, str]) -> Layout:
     """Decide from the first row of a file how its rows are read.
 
-    `stated` and `columns` are what the source says; a mapped column comes before the usual names. Raises RefusedError
-    (UnknownFormat, MissingColumn) where the row does not have what that needs.
+    `stated` and `mapped` (the column of a part) are what the source says; a mapped column comes before the usual names. Raises
+    RefusedError (UnknownFormat, MissingColumn) where the row does not have what that needs.
     """
-    mapped = _mapped(columns)
     for part, column in mapped.items():
         if column not in row:
             raise RefusedError("MissingColumn", f"the row has no column {column!r}, which map.{part} names; it has {_listed(row)}")
@@ -132,10 +133,9 @@ def layout_of(row: Row, stated: FileFormat, columns: ColumnMap | None) -> Layout
     return Layout(name, needed, optional)
 
 
-def _mapped(columns: ColumnMap | None) -> dict[str, str]:
-    named: dict[str, str] = {} if columns is None else columns.model_dump(exclude_none=True)
-    named.pop("origin", None)
-    return named
+def mapped_parts(columns: ColumnMap | None) -> dict[str, str]:
+    """Return the column of each part of a record that a source maps; the origin is no part of it."""
+    return {} if columns is None else columns.model_dump(exclude_none=True, exclude={"origin"})
 
 
 def _from_map(mapped: Mapping[str, str]) -> FileFormat | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from autollm.resources.sources import Source
+from autollm.resources.sources import FileFormat, FileSource, Source
 from autollm_runtime.prepare.chats import text_of
-from autollm_runtime.prepare.formats import Layout, layout_of
+from autollm_runtime.prepare.formats import Layout, layout_of, mapped_parts
 from autollm_runtime.prepare.length import Gauge
 from autollm_runtime.prepare.lines import Row
 from autollm_runtime.prepare.locate import SourceFile
@@ -45,7 +45,7 @@ def ingest(source: Source, index: int, files: Sequence[SourceFile], spill: Spill
             intake.read += 1
             try:
                 if layout is None:
-                    layout = layout_of(row, source.file.format, columns)
+                    layout = layout_of(row, *_told(source.file, file))
                 content = layout.parse(row)
                 gauge.check(content)
                 spill.add(content, source=index, name=source.name, use=source.use, origin=_origin(row, origin))
@@ -56,6 +56,14 @@ def ingest(source: Source, index: int, files: Sequence[SourceFile], spill: Spill
         if number == 0:
             raise file.place.fault("EmptyFile", "the file has no records; give a file with records, or remove the source")
     return intake
+
+
+def _told(source: FileSource, file: SourceFile) -> tuple[FileFormat, Mapping[str, str]]:
+    """What is known of a file's format and columns: by the source itself, or else by a description beside the file."""
+    mapped = mapped_parts(source.map)
+    if file.described is None or mapped or source.format != "Auto":
+        return source.format, mapped
+    return file.described.format, file.described.columns
 
 
 def _origin(row: Row, column: str | None) -> str | None:

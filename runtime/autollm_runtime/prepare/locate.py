@@ -15,6 +15,7 @@ from autollm.store import NotFoundError, Store, open_location
 from autollm.store.disk import disk_errors
 from autollm.store.objects import objects_at
 from autollm_runtime.prepare.container import kind_by_name
+from autollm_runtime.prepare.dataset_info import DATASET_INFO, Described, read_dataset_info
 from autollm_runtime.prepare.place import Place
 
 _log = logging.getLogger(__name__)
@@ -27,13 +28,15 @@ class SourceFile:
     place: Place
     path: Path
     digest: str
+    described: Described | None = None
 
 
 def locate(source: Source, artifacts: Artifacts, scratch: Path) -> Iterator[SourceFile]:
     """Yield the files of a source; those that are not on this machine are copied below `scratch`.
 
-    A folder or prefix gives all files in it whose names end as data does; hidden ones and others are passed over. Sources in
-    S3 are read from the endpoint and region of the artifacts. Raises InputError (NotFound, NoDataFiles) naming the source.
+    A folder or prefix gives all files in it whose names end as data does; hidden ones and others are passed over. LLaMA-Factory's
+    dataset_info.json in it tells the columns of the files that it names. Sources in S3 are read from the endpoint and region of the
+    artifacts. Raises InputError (NotFound, NoDataFiles) naming the source.
     """
     assert source.file is not None  # noqa: S101  # the document's rule: exactly one kind of source
     uri = source.file.uri
@@ -50,6 +53,8 @@ def locate(source: Source, artifacts: Artifacts, scratch: Path) -> Iterator[Sour
             "name one file, or rename them",
             reason="NoDataFiles",
         )
+    descriptions = next((found for found in keys if not alone and PurePosixPath(found).name == DATASET_INFO), None)
+    described = {} if descriptions is None else read_dataset_info(store.read(descriptions), f"{store.uri}/{descriptions}")
     if len(chosen) < len(keys):
         _log.info("files that are no data are passed over", extra={"source": source.name, "uri": uri, "files": len(keys) - len(chosen)})
     for found in chosen:
@@ -57,12 +62,12 @@ def locate(source: Source, artifacts: Artifacts, scratch: Path) -> Iterator[Sour
         path = _fetch(store, found, scratch)
         with disk_errors(str(path)):
             digest = digest_file(path)
-        yield SourceFile(Place(source.name, shown), path, digest)
+        yield SourceFile(Place(source.name, shown), path, digest, described.get(PurePosixPath(found).name))
 
 
 def _is_data(key: str) -> bool:
     name = PurePosixPath(key).name
-    return not name.startswith((".", "_")) and kind_by_name(name) is not None
+    return not name.startswith((".", "_")) and name != DATASET_INFO and kind_by_name(name) is not None
 
 
 def _fetch(store: Store, key: str, scratch: Path) -> Path:

@@ -24,8 +24,7 @@ def parse_alpaca(cells: Cells) -> Content:
         if not isinstance(exchange, Sequence) or isinstance(exchange, str) or len(exchange) != 2:
             raise UnusableError("NotText")
         history += [_user(exchange[0]), _assistant(exchange[1])]
-    asked = "\n\n".join(part for part in (text_of(cells["prompt"]), text_of(cells["input"])) if part.strip())
-    return chat_of(with_system(cells["system"], [*history, _user(asked), _assistant(cells["completion"])]))
+    return chat_of(with_system(cells["system"], [*history, *_prompt(cells), _assistant(cells["completion"])]))
 
 
 def parse_messages(cells: Cells) -> Content:
@@ -35,7 +34,7 @@ def parse_messages(cells: Cells) -> Content:
 
 def parse_completion(cells: Cells) -> Content:
     """A prompt and its completion, each a text or a list of messages."""
-    return chat_of(with_system(cells["system"], [*_prompt(cells["prompt"]), *_answers(cells["completion"], "completion")]))
+    return chat_of(with_system(cells["system"], [*_prompt(cells), *_answers(cells["completion"], "completion")]))
 
 
 def parse_labelled(cells: Cells) -> Content:
@@ -50,7 +49,7 @@ def parse_labelled(cells: Cells) -> Content:
 
 def parse_preference(cells: Cells) -> Content:
     """A chosen and a rejected answer, with the prompt in a column of its own or as what both have in common."""
-    prompt = [] if cells["prompt"] is None else _prompt(cells["prompt"])
+    prompt = [] if cells["prompt"] is None else _prompt(cells)
     chosen, rejected = _answers(cells["chosen"], "chosen"), _answers(cells["rejected"], "rejected")
     if not chosen or not rejected:
         raise UnusableError("NoAnswer")
@@ -92,8 +91,12 @@ def _choice(chosen: list[Turn], rejected: list[Turn]) -> Choice:
     return Choice(prompt, better, worse)
 
 
-def _prompt(value: Any) -> list[Turn]:
-    return [_user(value)] if _is_cell(value) else turns_of(value, "prompt")
+def _prompt(cells: Cells) -> list[Turn]:
+    """The prompt as messages; a text has its input or context below it."""
+    if not _is_cell(cells["prompt"]):
+        return turns_of(cells["prompt"], "prompt")
+    asked = "\n\n".join(part for part in (text_of(cells["prompt"]), text_of(cells["input"])) if part.strip())
+    return [{"role": "user", "content": asked}]
 
 
 def _answers(value: Any, column: str) -> list[Turn]:

@@ -223,6 +223,29 @@ def test_a_folder_is_read_file_by_file_in_the_order_of_names(preparer: Preparer,
     assert whole.chunks == outcome.chunks
 
 
+def test_the_data_sets_of_llama_factory_are_read_as_they_are(preparer: Preparer, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    described = {
+        "mine": {"file_name": "mine.json", "columns": {"prompt": "q", "query": "more", "response": "a"}},
+        "talks": {"file_name": "talks.json", "formatting": "sharegpt", "columns": {"messages": "dialog"}, "tags": {"role_tag": "from"}},
+        "better": {"file_name": "better.json", "ranking": True, "columns": {"prompt": "q", "chosen": "good", "rejected": "bad"}},
+        "far": {"hf_hub_url": "org/data"},
+    }
+    (folder / "dataset_info.json").write_text(json.dumps(described))
+    (folder / "mine.json").write_text(json.dumps([{"q": f"Sum {number}?", "more": "2, 2", "a": "4"} for number in range(40)]))
+    talks = [[{"from": "human", "value": f"Talk {number}?"}, {"from": "gpt", "value": "Yes."}] for number in range(40)]
+    (folder / "talks.json").write_text(json.dumps([{"dialog": talk} for talk in talks]))
+    (folder / "better.json").write_text(json.dumps([{"q": f"Which {number}?", "good": "a", "bad": "b"} for number in range(40)]))
+    outcome = preparer.run(preparer.spec([{"name": "factory", "uri": str(folder)}]))
+    assert outcome.prepared.dropped == {}
+    records = outcome.records(outcome.chunks["factory"])
+    assert {record.shape for record in records} == {"messages", "preference"}
+    asked_for = {record.messages[0].content for record in records if record.messages}
+    assert any(text.startswith("Talk ") for text in asked_for)
+    assert any(text.endswith("?\n\n2, 2") for text in asked_for)
+
+
 def test_sources_and_artifacts_may_lie_in_s3(
     preparer: Preparer, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

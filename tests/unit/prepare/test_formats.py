@@ -8,7 +8,7 @@ import pytest
 
 from autollm.resources.sources import ColumnMap, FileFormat
 from autollm_runtime.prepare.contents import Chat, Choice, Content, Document
-from autollm_runtime.prepare.formats import layout_of, recognise
+from autollm_runtime.prepare.formats import layout_of, mapped_parts, recognise
 from autollm_runtime.prepare.place import RefusedError, UnusableError
 
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ def system(text: str) -> dict[str, str]:
 
 
 def read(row: Row, stated: FileFormat = "Auto", columns: dict[str, str] | None = None) -> Content:
-    return layout_of(row, stated, None if columns is None else ColumnMap.model_validate(columns)).parse(row)
+    return layout_of(row, stated, mapped_parts(None if columns is None else ColumnMap.model_validate(columns))).parse(row)
 
 
 CHAT = Chat([user("2+2?"), assistant("4")])
@@ -55,6 +55,7 @@ LAYOUTS: list[tuple[FileFormat, Row, Content]] = [
     ("PromptCompletion", {"question": "2+2?", "answer": 4}, CHAT),
     ("PromptCompletion", {"query": "2+2?", "response": "4"}, CHAT),
     ("PromptCompletion", {"input": "2+2?", "output": "4"}, CHAT),
+    ("PromptCompletion", {"question": "Sum?", "context": "2, 2", "answer": "4"}, Chat([user("Sum?\n\n2, 2"), assistant("4")])),
     ("KTO", {"prompt": "2+2?", "completion": "4", "label": True}, CHAT),
     ("KTO", {"prompt": "2+2?", "completion": "4", "label": "true"}, CHAT),
     ("Preference", {"prompt": "2+2?", "chosen": "4", "rejected": "5"}, Choice([user("2+2?")], "4", "5")),
@@ -73,6 +74,16 @@ LAYOUTS: list[tuple[FileFormat, Row, Content]] = [
         "Preference",
         {"system": "Be brief.", "question": "2+2?", "chosen": "4", "rejected": "5"},
         Choice([system("Be brief."), user("2+2?")], "4", "5"),
+    ),
+    ("Preference", {"instruction": "Sum?", "input": "2, 2", "chosen": "4", "rejected": "5"}, Choice([user("Sum?\n\n2, 2")], "4", "5")),
+    (
+        "Preference",
+        {
+            "conversations": [{"from": "human", "value": "2+2?"}],
+            "chosen": {"from": "gpt", "value": "4"},
+            "rejected": {"from": "gpt", "value": "5"},
+        },
+        Choice([user("2+2?")], "4", "5"),
     ),
     (
         "HHRLHF",
@@ -168,14 +179,14 @@ def test_a_row_that_shows_a_mistake_refuses_the_file(
 
 
 def test_a_row_of_another_format_is_called_mixed() -> None:
-    layout = layout_of({"instruction": "a", "output": "b"}, "Auto", None)
+    layout = layout_of({"instruction": "a", "output": "b"}, "Auto", {})
     with pytest.raises(RefusedError, match="Messages, while the file began as Alpaca") as caught:
         layout.parse({"messages": [user("a"), assistant("b")]})
     assert caught.value.reason == "MixedFormats"
 
 
 def test_a_row_without_a_column_of_the_first_one_is_refused() -> None:
-    layout = layout_of({"instruction": "a", "output": "b"}, "Auto", None)
+    layout = layout_of({"instruction": "a", "output": "b"}, "Auto", {})
     with pytest.raises(RefusedError, match="no column 'output'"):
         layout.parse({"instruction": "a", "comment": "b"})
 

@@ -96,15 +96,10 @@ class BlockWriter:
             self._put(path, raw, target.offset + start * width * target.dtype.itemsize)
             return
         total, other = self._scratch("total", count), self._scratch("other", count)
-        scale = terms.base_weight
-        if scale == 0.0:
-            total.zero_()
+        if terms.tuned:
+            total.copy_(self._whole(base, terms, start * width, count))
         else:
             total.copy_(self._read(base, start * width, count))
-            if scale != 1.0:
-                total.mul_(scale)
-        for entry, weight in terms.tuned:
-            total.add_(other.copy_(self._read(entry, start * width, count)), alpha=weight)
         if terms.low_rank:
             b, a = terms.factors(start, stop)
             total.view(shape).addmm_(b, a)
@@ -119,6 +114,18 @@ class BlockWriter:
             )
         rounded = total if target.dtype == torch.float32 else self._scratch("rounded", count, target.dtype).copy_(total)
         self._put(path, rounded, target.offset + start * width * target.dtype.itemsize)
+
+    def _whole(self, base: Entry, terms: Terms, first: int, count: int) -> Tensor:
+        """Return the weighted sum of whole tensors; in fp64, because they are large beside what they differ by."""
+        total, other = self._scratch("sum", count, torch.float64), self._scratch("term", count, torch.float64)
+        weight = terms.base_weight
+        if weight == 0.0:
+            total.zero_()
+        else:
+            total.copy_(self._read(base, first, count)).mul_(weight)
+        for entry, weight in terms.tuned:
+            total.add_(other.copy_(self._read(entry, first, count)), alpha=weight)
+        return total
 
     def _read(self, entry: Entry, first: int, count: int) -> Tensor:
         raw = self._scratch("raw", count, entry.dtype)
@@ -138,7 +145,7 @@ class BlockWriter:
         size = count * dtype.itemsize
         held: Tensor | None = getattr(self._memory, name, None)
         if held is None or len(held) < size:
-            held = torch.empty(max(size, 4 * BLOCK), dtype=torch.uint8)
+            held = torch.empty(max(size, dtype.itemsize * BLOCK), dtype=torch.uint8)
             setattr(self._memory, name, held)
         return held[:size].view(dtype)
 

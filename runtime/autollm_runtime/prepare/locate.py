@@ -11,7 +11,7 @@ from autollm.contract.digests import digest_bytes, digest_file, short
 from autollm.errors import InputError
 from autollm.resources.run import Artifacts
 from autollm.resources.sources import Source
-from autollm.store import NotFoundError, Store, open_location
+from autollm.store import AccessDeniedError, NotFoundError, Store, open_location
 from autollm.store.disk import disk_errors
 from autollm.store.objects import objects_at
 from autollm_runtime.prepare.container import kind_by_name
@@ -43,8 +43,9 @@ def locate(source: Source, artifacts: Artifacts, scratch: Path) -> Iterator[Sour
     try:
         store, key = open_location(uri, endpoint=artifacts.endpoint, region=artifacts.region)
         keys = list(objects_at(store, key.removesuffix("/")))
-    except NotFoundError as error:
-        raise InputError(f"source {source.name}: file.uri {uri} does not exist ({error})", reason="NotFound") from error
+    except (NotFoundError, AccessDeniedError) as error:
+        what = "does not exist" if isinstance(error, NotFoundError) else "may not be read"
+        raise InputError(f"source {source.name}: file.uri {uri} {what} ({error})", reason=error.reason) from error
     alone = keys == [key]
     chosen = keys if alone else [found for found in keys if _is_data(found)]
     if not chosen:

@@ -12,6 +12,7 @@ from autollm.contract.exit_codes import ExitCode
 from autollm.errors import InputError
 from autollm_runtime.cli import main
 from support.preparing import Preparer, write_rows
+from support.versitygw import S3Server
 
 
 def row(number: int) -> dict[str, str]:
@@ -63,6 +64,16 @@ def test_a_file_that_cannot_be_used_is_refused(preparer: Preparer, tmp_path: Pat
 def test_a_path_that_does_not_exist_is_named(preparer: Preparer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"source math: file.uri .*absent.jsonl does not exist") as caught:
         preparer.run(preparer.spec([{"name": "math", "uri": str(tmp_path / "absent.jsonl")}]))
+    assert caught.value.reason == "NotFound"
+
+
+def test_a_missing_bucket_is_named_with_its_source(
+    preparer: Preparer, tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=r"source math: file.uri s3://absent-bucket/math.jsonl does not exist \(.*absent-bucket") as caught:
+        preparer.run(preparer.spec([{"name": "math", "uri": "s3://absent-bucket/math.jsonl"}]))
     assert caught.value.reason == "NotFound"
 
 

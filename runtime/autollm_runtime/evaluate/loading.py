@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from autollm.contract.digests import short
 from autollm.contract.layout import REVISIONS
@@ -15,11 +11,11 @@ from autollm.errors import IntegrityError
 from autollm.resources.merge_trial import WholeModel
 from autollm.store import Store
 from autollm.store.revisions import verify_revision
-from autollm_runtime.delta import Delta, read_delta
-from autollm_runtime.delta.checkpoint import open_checkpoint
+from autollm_runtime.delta import read_delta
 from autollm_runtime.evaluate.budget import budget_for
 from autollm_runtime.evaluate.subject import Subject
 from autollm_runtime.merge import ResidentMerge
+from autollm_runtime.merge.stored import stored_parameters
 from autollm_runtime.model.dtypes import choose_device, torch_dtype
 from autollm_runtime.model.fetch import fetch_location, fetch_model
 from autollm_runtime.model.folder import inspect_folder
@@ -32,7 +28,7 @@ def load_merge(task: EvaluateTask, store: Store, scratch: Path) -> tuple[Subject
     path = fetch_model(task.model, store, scratch)
     subject = load_subject(path, task.model.dtype, task.max_tokens)
     deltas = [read_delta(store, delta.name, delta.key, base=task.model.digest, scratch=scratch) for delta in task.deltas]
-    return subject, ResidentMerge(subject.model, deltas, _stored(path, deltas, torch_dtype(task.model.dtype)))
+    return subject, ResidentMerge(subject.model, deltas, stored_parameters(path, deltas, torch_dtype(task.model.dtype)))
 
 
 def load_whole(model: WholeModel, task: EvaluateTask, store: Store, scratch: Path) -> Subject:
@@ -46,14 +42,6 @@ def load_subject(path: Path, dtype: str, max_tokens: int) -> Subject:
     model = load_model(path, dtype, device)
     tokenizer = load_tokenizer(path)
     return Subject(model, tokenizer, Encoder(tokenizer, max_tokens), budget_for(device, model.config.get_text_config().vocab_size))
-
-
-def _stored(path: Path, deltas: Sequence[Delta], dtype: torch.dtype) -> Mapping[str, Tensor]:
-    """Return the changed parameters as the base stores them, where loading rounded them: adding to those would round twice."""
-    checkpoint = open_checkpoint(path)
-    located = {name: checkpoint.locate(name) for delta in deltas for name in delta.shapes}
-    entries = {name: checkpoint.entries[stored] for name, stored in located.items() if stored is not None}
-    return {name: entry.read() for name, entry in entries.items() if torch.promote_types(entry.dtype, dtype) != dtype}
 
 
 def _fetch_whole(model: WholeModel, store: Store, scratch: Path) -> Path:

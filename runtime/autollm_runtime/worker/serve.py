@@ -48,10 +48,11 @@ PRELOADED = (
     "peft",
     "trl.trainer.sft_trainer",
     "trl.trainer.dpo_trainer",
-    "autollm_runtime.prepare",
+    "autollm_runtime.prepare.task",
     "autollm_runtime.train.run",
     "autollm_runtime.evaluate.run",
-    "autollm_runtime.merge",
+    "autollm_runtime.publish.pin",
+    "autollm_runtime.publish.run",
 )
 LONGEST_ORDER = 1 << 20
 

@@ -7,16 +7,17 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.folder import write_atomically
 from autollm.contract.tasks import AnyTask, EvaluateTask
 from autollm.local.paths import RunFolder
-from autollm.local.server import WorkerEnded, WorkerServer
+from autollm.local.server import WorkerEnded
 from autollm.local.termination import read_termination
 from autollm.plan.landscape import in_slot
 from autollm.plan.retries import is_counted, retry_wait
@@ -56,17 +57,37 @@ class _Evaluators:
     slots: dict[int, str] = field(default_factory=dict)
 
 
+class Workers(Protocol):
+    """What starts and signals processes: the fork server."""
+
+    def start(self, name: str, argv: Sequence[str], *, log: Path, threads: int) -> None:
+        """Have a worker started."""
+        ...
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send it a signal."""
+        ...
+
+
 class Tasks:
     """Carries tasks out as worker processes, at most `jobs` at a time beside evaluators, which are all at work at once."""
 
     def __init__(
-        self, folder: RunFolder, server: WorkerServer, tell: Callable[[str], None], *, jobs: int = 1, cores: int | None = None
+        self,
+        folder: RunFolder,
+        server: Workers,
+        tell: Callable[[str], None],
+        *,
+        jobs: int = 1,
+        cores: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._server = server
         self._jobs = jobs
         self._cores = cores or len(os.sched_getaffinity(0))
         self._tell = tell
+        self._clock = clock
         self._workers: dict[str, _Worker] = {}
         self._evaluators: dict[str, _Evaluators] = {}
 
@@ -122,7 +143,7 @@ class Tasks:
 
     def start_due(self) -> float | None:
         """Start what may start now; return in how many seconds the next one may, None where none waits for a time."""
-        now = time.monotonic()
+        now = self._clock()
         errands = sum(worker.at_work for worker in self._workers.values() if worker.task.kind != "Evaluate")
         for name, worker in list(self._workers.items()):
             waits = worker.phase == "Running" and worker.started is None and worker.not_before <= now
@@ -165,7 +186,7 @@ class Tasks:
             self._forget_failures(event.id)
             self._stop_peers(event.id)
         else:
-            worker.not_before = time.monotonic() + wait.total_seconds()
+            worker.not_before = self._clock() + wait.total_seconds()
             told = f"{event.id} ended with exit code {event.exit_code} ({failure.reason}: {failure.message})"
             self._tell(f"{told}; it is started again in {wait.total_seconds():g} s")
 

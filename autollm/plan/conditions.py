@@ -40,7 +40,7 @@ def settle(before: Sequence[Condition] | None, verdicts: Iterable[Verdict], gene
 def with_summary(verdicts: Sequence[Verdict], state: Working | Paused | Ended, before: Sequence[Condition] | None) -> list[Verdict]:
     """Return one verdict for every condition of a run: those of the decisions, then what they come to together.
 
-    A stage that was not reached is Unknown; of a paused run it stays what it was.
+    A stage that was not reached or is being worked on is Unknown, one that failed False; of a paused run it stays what it was.
     """
     reached = {verdict.type: verdict for verdict in verdicts}
     if isinstance(state, Paused):

@@ -65,7 +65,7 @@ def make_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[Planne
 def _outcome(counts: DeltaCounts, failed: Sequence[Standing], *, unfinished: bool) -> tuple[Working | Ended | None, Verdict]:
     progress = f"{counts.ready} of {counts.total} deltas are ready, {counts.reused} of them reused."
     if unfinished:
-        return Working("Training", progress), Verdict("DeltasReady", "False", "Training", progress)
+        return Working("Training", progress), Verdict("DeltasReady", "Unknown", "Training", progress)
     if failed:
         first = next((standing for standing in failed if standing.failure and standing.failure.reason != "StartFailed"), failed[0])
         told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}"

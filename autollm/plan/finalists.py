@@ -49,7 +49,7 @@ def rank_finalists(snapshot: Snapshot, field: Field, now: datetime) -> Podium:
         return Podium(Step(Ended(False, failed.reason, failed.message), (verdict,)))
     ensured = tuple(EnsureTrial(_placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
     working = Working("Ranking", f"The best {len(again)} are scored on all {field.prepared.search.count} search items.")
-    verdict = Verdict("SearchComplete", "False", working.reason, working.message)
+    verdict = Verdict("SearchComplete", "Unknown", working.reason, working.message)
     return Podium(Step(working, (verdict,), (*slots.actions, *ensured), slots.tasks, look_again=slots.look_again))
 
 

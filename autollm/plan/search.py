@@ -71,7 +71,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     working = Working("Searching", f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done.")
     return Step(
         working,
-        (Verdict("SearchComplete", "False", working.reason, working.message),),
+        (Verdict("SearchComplete", "Unknown", working.reason, working.message),),
         (*slots.actions, *asked),
         slots.tasks,
         fields | {"results": None},

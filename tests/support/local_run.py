@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from autollm.errors import AutoLLMError, Interrupted
 from autollm.local.start import run_here
@@ -29,20 +29,20 @@ def write_run(folder: Path, run: AutoLLMRun) -> Path:
     return file
 
 
-def main(document: str, folder: str) -> int:
+def run_document(document: Path, folder: Path, progress: TextIO) -> int:
     """Run a document and return the exit code of the command line."""
-    run = AutoLLMRun.parse(json.loads(Path(document).read_bytes()))
+    run = AutoLLMRun.parse(json.loads(document.read_bytes()))
     try:
-        state = run_here(run, Path(folder), program=FAKE_WORKER, jobs=1, stream=sys.stderr).state
+        state = run_here(run, folder, program=FAKE_WORKER, jobs=1, stream=progress).state
     except KeyboardInterrupt:
         return 130
     except Interrupted:
         return 143
     except AutoLLMError as error:
-        print(error, file=sys.stderr)
+        print(error, file=progress)
         return 1
     return 1 if isinstance(state, Ended) and not state.succeeded else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run_document(Path(sys.argv[1]), Path(sys.argv[2]), sys.stderr))

@@ -71,7 +71,7 @@ def test_a_run_goes_from_data_to_a_published_model() -> None:
     assert names(act(world)) == ["EnsurePrepare"]
     assert world.conditions() == {
         "Validated": ("True", "Accepted"),
-        "DataReady": ("False", "Preparing"),
+        "DataReady": ("Unknown", "Preparing"),
         "DeltasReady": ("Unknown", "NotReached"),
         "SearchComplete": ("Unknown", "NotReached"),
         "Published": ("Unknown", "NotReached"),
@@ -83,7 +83,7 @@ def test_a_run_goes_from_data_to_a_published_model() -> None:
     # The data is prepared: one DeltaTraining for each chunk and method, and a task for each.
     finish_all(world)
     assert names(act(world)) == ["EnsureTraining", "EnsureTraining", "EnsureTrain", "EnsureTrain"]
-    assert world.conditions()["DeltasReady"] == ("False", "Training")
+    assert world.conditions()["DeltasReady"] == ("Unknown", "Training")
 
     # One of two deltas is ready: nothing new.
     world.finish(world.running()[0])
@@ -93,7 +93,7 @@ def test_a_run_goes_from_data_to_a_published_model() -> None:
     # Both are: the evaluator starts, and the optimiser is asked for the first candidate.
     finish_all(world)
     assert names(act(world)) == ["EnsureEvaluators", "AskCandidate"]
-    assert world.conditions()["SearchComplete"] == ("False", "Searching")
+    assert world.conditions()["SearchComplete"] == ("Unknown", "Searching")
 
     # The slot has its trial: nothing new until it is scored; then the second is asked for.
     assert names(act(world)) == []

@@ -15,4 +15,5 @@ def command(folder: Path) -> None:
     """Write report.html and results.json of the run in FOLDER as it stands, and tell where they are."""
     from autollm.report.write import write_report
 
-    click.echo(write_report(folder))
+    for path in write_report(folder):
+        click.echo(path)

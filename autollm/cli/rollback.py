@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from autollm.cli.folder import FOLDER
-from autollm.report.gather import read_state
 
 
 @click.command(name="rollback")
@@ -18,6 +17,7 @@ def command(folder: Path, revision: str | None) -> None:
 
     The run publishes over it only when something changed and is better; `publish.pin` in the document holds a revision for good.
     """
+    from autollm.report.state import read_state
     from autollm.store import open_store
     from autollm.store.revisions import rollback
 

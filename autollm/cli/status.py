@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from autollm.cli.folder import FOLDER
-from autollm.errors import AutoLLMError
-from autollm.report.gather import RunState, read_state
+from autollm.cli.folder import FOLDER, look
 
 
 @click.command(name="status")
@@ -17,29 +15,29 @@ from autollm.report.gather import RunState, read_state
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="json: the run's own status."
 )
 def command(folder: Path, form: str) -> None:
-    """Tell how the run in FOLDER stands."""
-    state = read_state(folder)
+    """Tell how the run in FOLDER stands, also while it goes on."""
+    state, at_work = look(folder)
     if form == "json":
         click.echo(state.status.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         return
-    from rich.console import Console
-
+    from autollm.cli.screen import screen
     from autollm.report.overview import overview
 
-    console = Console()
-    console.print(overview(state))
-    if state.status.published is not None:
-        console.print(f"\nlatest: {_latest(state)}", highlight=False, soft_wrap=True)
+    console = screen()
+    console.print(overview(state, at_work=at_work))
+    if state.published is not None:
+        artifacts = state.run.spec.artifacts
+        console.print(f"\nlatest: {_latest(artifacts.uri, artifacts.endpoint, artifacts.region)}", soft_wrap=True)
 
 
-def _latest(state: RunState) -> str:
+def _latest(uri: str, endpoint: str | None, region: str | None) -> str:
     """Return what `latest` points to: a rollback moves it without the run."""
+    from autollm.errors import AutoLLMError
     from autollm.store import open_store
     from autollm.store.revisions import read_pointer
 
-    artifacts = state.run.spec.artifacts
     try:
-        found = read_pointer(open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region))
+        found = read_pointer(open_store(uri, endpoint=endpoint, region=region))
     except AutoLLMError as error:
         return f"unknown: {error}"
-    return "none" if found is None else f"{found[0].revision} in {artifacts.uri}"
+    return f"none in {uri}" if found is None else f"{found[0].revision} in {uri}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from autollm.cli.folder import FOLDER
-from autollm.report.gather import RunState, read_state
+from autollm.cli.folder import FOLDER, look
+
+if TYPE_CHECKING:
+    from autollm.report.state import RunState
 
 LOOK_SECONDS = 0.5
 
@@ -16,29 +20,48 @@ LOOK_SECONDS = 0.5
 @click.command(name="watch")
 @FOLDER
 def command(folder: Path) -> None:
-    """Watch the run in FOLDER until it ends; Ctrl-C stops the watching, not the run.
+    """Watch the run in FOLDER until it ends or rests; Ctrl-C stops the watching, not the run.
 
-    Exit code 0 where the run succeeded, 1 where it failed.
+    Exit code 1 where the run failed, else 0. Without a terminal, a line is written whenever something changes.
     """
-    from rich.console import Console
-    from rich.live import Live
+    from autollm.cli.screen import screen
+    from autollm.report.overview import outcome, overview
 
-    from autollm.report.overview import overview
+    console = screen()
+    state, at_work = look(folder)
+    if console.is_terminal:
+        from rich.live import Live
 
-    state = read_state(folder)
-    with Live(overview(state), console=Console(), refresh_per_second=4, transient=False) as live:
-        while not _ended(state):
-            time.sleep(LOOK_SECONDS)
-            state = read_state(folder)
-            live.update(overview(state))
-    if _outcome(state) == "False":
+        with Live(overview(state, at_work=at_work), console=console, refresh_per_second=4, transient=True) as live:
+            for state, at_work in _changes(folder):
+                live.update(overview(state, at_work=at_work))
+        console.print(overview(state, at_work=at_work))
+    else:
+        told = ""
+        for state, at_work in _changes(folder):
+            line = _line(state, at_work)
+            if line != told:
+                told = line
+                console.print(line, soft_wrap=True, markup=False)
+    if outcome(state, at_work=at_work)[0] == "failed":
         raise click.exceptions.Exit(1)
 
 
-def _outcome(state: RunState) -> str:
-    found = next((one for one in state.status.conditions or [] if one.type == "Succeeded"), None)
-    return found.status if found is not None else "Unknown"
+def _changes(folder: Path) -> Iterator[tuple[RunState, bool]]:
+    """Yield the run's state again and again, and at last the one in which it rests."""
+    from autollm.report.overview import is_at_rest
+
+    while True:
+        state, at_work = look(folder)
+        yield state, at_work
+        if is_at_rest(state, at_work=at_work):
+            return
+        time.sleep(LOOK_SECONDS)
 
 
-def _ended(state: RunState) -> bool:
-    return _outcome(state) != "Unknown"
+def _line(state: RunState, at_work: bool) -> str:
+    from autollm.report.overview import outcome
+
+    word = outcome(state, at_work=at_work)[0]
+    succeeded = state.condition("Succeeded")
+    return word if succeeded is None else f"{word}, {succeeded.reason}: {succeeded.message}"

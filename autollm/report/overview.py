@@ -8,68 +8,85 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from autollm.report.gather import RunState
+from autollm.plan.conditions import STAGES
+from autollm.report.state import RunState
 from autollm.report.table import results_table
 from autollm.resources.metadata import Condition
-from autollm.resources.run_status import RunStatus
 
-_MARKS = {"True": ("✓", "green"), "False": ("✗", "red"), "Unknown": ("·", "dim")}
-_STAGES = ("Validated", "DataReady", "DeltasReady", "SearchComplete", "Published")
+_DONE, _WORKING, _FAILED, _REFUSED, _AHEAD = ("✓", "green"), ("▸", "bold"), ("✗", "red"), ("–", "yellow"), ("·", "dim")
 
 
-def overview(state: RunState) -> RenderableType:
-    """Return name and outcome, a line for each stage, and the results table once there is one."""
-    conditions = {condition.type: condition for condition in state.status.conditions or []}
-    parts: list[RenderableType] = [_title(state, conditions.get("Succeeded"))]
+def outcome(state: RunState, *, at_work: bool = True) -> tuple[str, str]:
+    """Return in a word how the run stands, and the style in which a terminal shows it; `at_work` says that an engine is at it."""
+    succeeded, working = state.condition("Succeeded"), state.condition("Reconciling")
+    if succeeded is not None and succeeded.status != "Unknown":
+        return ("succeeded", "bold green") if succeeded.status == "True" else ("failed", "bold red")
+    if working is not None and working.status == "False":
+        return "paused", "bold yellow"
+    return ("running", "bold") if at_work else ("interrupted", "bold yellow")
+
+
+def is_at_rest(state: RunState, *, at_work: bool = True) -> bool:
+    """Say whether nothing more happens by itself: the run has ended, or goes on only once somebody changes or starts it."""
+    return outcome(state, at_work=at_work)[0] != "running"
+
+
+def overview(state: RunState, *, at_work: bool = True) -> RenderableType:
+    """Return name and outcome, a line for each stage, what is under way or went wrong, and the results once there are some."""
+    word, style = outcome(state, at_work=at_work)
+    hint = "  `autollm run` goes on where it was stopped" if word == "interrupted" else ""
+    parts: list[RenderableType] = [Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style), hint)]
     stages = Table.grid(padding=(0, 2))
-    for stage in _STAGES:
-        stages.add_row(*_stage(stage, conditions.get(stage), state.status))
+    for stage in STAGES:
+        stages.add_row(*_stage(stage, state))
     parts.append(stages)
-    parts.extend(Text(line, style="yellow") for line in _troubles(state, conditions))
+    parts.extend(_under_way(state))
     if any(row.test for row in state.rows):
         parts.extend([Text(), results_table(state.rows)])
     return Group(*parts)
 
 
-def _title(state: RunState, succeeded: Condition | None) -> Text:
-    word, style = {"True": ("succeeded", "bold green"), "False": ("failed", "bold red")}.get(
-        succeeded.status if succeeded else "Unknown", ("running", "bold")
-    )
-    if state.run.spec.suspend:
-        word, style = "suspended", "bold yellow"
-    return Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style))
-
-
-def _stage(name: str, condition: Condition | None, status: RunStatus) -> tuple[Text, Text, Text]:
-    mark, style = _MARKS[condition.status if condition else "Unknown"]
+def _stage(name: str, state: RunState) -> tuple[Text, Text, Text]:
+    condition = state.condition(name)
+    mark, style = _mark(condition, state)
     reached = condition is not None and condition.reason != "NotReached"
     told = condition.message if condition is not None and reached else ""
-    return Text(mark, style=style), Text(name), Text(" ".join(part for part in (_counts(name, status), told) if part))
+    return Text(mark, style=style), Text(name), Text(" ".join(part for part in (told, _added(name, state)) if part))
 
 
-def _counts(stage: str, status: RunStatus) -> str:
-    if stage == "DataReady" and status.data is not None:
-        dropped = sum(status.data.dropped.values())
-        return f"{status.data.records} records in {status.data.chunks} chunks, {dropped} dropped."
-    if stage == "DeltasReady" and status.deltas is not None:
-        deltas = status.deltas
-        return f"{deltas.ready} of {deltas.total} ready, {deltas.reused} reused, {deltas.failed} failed."
+def _mark(condition: Condition | None, state: RunState) -> tuple[str, str]:
+    if condition is None or condition.reason == "NotReached":
+        return _AHEAD
+    if condition.status == "True":
+        return _DONE
+    word = outcome(state)[0]
+    if word == "succeeded":
+        return _REFUSED  # the gate held the model back, which is no failure of the run
+    return _FAILED if word == "failed" else _WORKING
+
+
+def _added(stage: str, state: RunState) -> str:
+    """Return what the conditions do not say."""
+    status = state.status
+    if stage == "DataReady" and status.data is not None and (dropped := sum(status.data.dropped.values())):
+        return f"{dropped} dropped."
     if stage == "SearchComplete" and status.trials is not None:
-        trials = status.trials
-        best = f" Best {status.best.score:.4f} ±{status.best.standard_error:.4f}." if status.best is not None else ""
-        return f"{trials.succeeded} trials scored, {trials.failed} failed, {trials.running} running.{best}"
+        failed = f"{status.trials.failed} failed. " if status.trials.failed else ""
+        best = f"Best {status.best.score:.4f} ±{status.best.standard_error:.4f}." if status.best is not None else ""
+        return failed + best
     return ""
 
 
-def _troubles(state: RunState, conditions: dict[str, Condition]) -> Iterator[str]:
-    stalled = conditions.get("Stalled")
+def _under_way(state: RunState) -> Iterator[Text]:
+    stalled = state.condition("Stalled")
     if stalled is not None and stalled.status == "True":
-        yield f"{stalled.reason}: {stalled.message}"
+        yield Text(f"{stalled.reason}: {stalled.message}", style="red")
+    working = not is_at_rest(state)
     for training in state.trainings:
-        failure = training.status.failure if training.status else None
-        if failure is not None:
-            yield f"{training.spec.delta}: {failure.reason}: {failure.message}"
-        elif training.status and training.status.delta is None and (progress := training.status.progress):
+        status = training.status
+        if status is not None and status.failure is not None:
+            yield Text(f"{training.spec.delta}: {status.failure.reason}: {status.failure.message}", style="red")
+        elif working and status is not None and status.delta is None and (progress := status.progress) is not None:
+            loss = f", loss {progress.loss:.3f}" if progress.loss is not None else ""
             speed = f", {progress.tokens_per_second} tokens/s" if progress.tokens_per_second else ""
-            loss = f", loss {progress.loss}" if progress.loss is not None else ""
-            yield f"{training.spec.delta}: step {progress.step} of {progress.steps}{loss}{speed}"
+            yield Text(f"{training.spec.delta}: step {progress.step} of {progress.steps}{loss}{speed}")

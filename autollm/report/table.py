@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from autollm.report.state import WINNER
 from autollm.resources.run_status import Interval, ResultRow, ScoredOn
 
-WINNER = "auto"
 
+def results_table(rows: Sequence[ResultRow]) -> RenderableType:
+    """Return the rows, the best on the test split last, with the paired interval of what `auto` is ahead by, and its weights below.
 
-def results_table(rows: Sequence[ResultRow]) -> Table:
-    """Return the rows, the best on the test split last, with the paired interval of what `auto` is ahead by."""
+    It fits 80 columns where the names are short; the weights of every row are in results.json and in the report.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    table.add_column("model")
-    table.add_column("search", justify="right")
-    table.add_column("test", justify="right")
-    table.add_column("auto ahead by (95 %)", justify="right")
-    table.add_column("weights", overflow="fold")
-    for row in sorted(rows, key=_by_test):
-        style = "bold green" if row.name == WINNER else ""
-        table.add_row(Text(row.name), scored(row.search), scored(row.test), interval(row.versus), Text(weights(row)), style=style)
-    return table
+    table.add_column("model", overflow="fold")
+    table.add_column("search", justify="right", no_wrap=True)
+    table.add_column("test", justify="right", no_wrap=True)
+    table.add_column("auto ahead by (95 %)", justify="right", no_wrap=True)
+    for row in by_test(rows):
+        table.add_row(Text(row.name), scored(row.search), scored(row.test), interval(row.versus), style=style_of(row.name))
+    winner = next((row for row in rows if row.name == WINNER), None)
+    return table if winner is None else Group(table, Text(f"{WINNER} = {formula(winner.weights)}", style="bold"))
 
 
-def _by_test(row: ResultRow) -> tuple[float, bool]:
-    return (float(row.test.score) if row.test else -1.0, row.name == WINNER)
+def by_test(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Return the rows by their test score, the best last, and of equal ones the winner; rows without a score come first."""
+    return sorted(rows, key=lambda row: (float(row.test.score) if row.test else -1.0, row.name == WINNER))
+
+
+def style_of(name: str) -> str:
+    """Return how a row stands out."""
+    return "bold green" if name == WINNER else ""
 
 
 def scored(score: ScoredOn | None) -> str:
@@ -36,10 +45,15 @@ def scored(score: ScoredOn | None) -> str:
 
 
 def interval(versus: Interval | None) -> str:
-    """Return a difference with its interval."""
+    """Return a difference with its interval, such as `+0.0789 [+0.0355, +0.1222]`."""
     return "" if versus is None else f"{versus.difference:+.4f} [{versus.low:+.4f}, {versus.high:+.4f}]"
 
 
-def weights(row: ResultRow) -> str:
-    """Return the weights that are not 0."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in row.weights.items() if value)
+def formula(weights: Mapping[str, Decimal]) -> str:
+    """Return weights as a sum, such as `base + 0.71 code/sft - 0.2 math/sft`."""
+    parts = [f"{'-' if value < 0 else '+'} {_plain(abs(value))} {name}" for name, value in weights.items() if value]
+    return " ".join(["base", *parts])
+
+
+def _plain(value: Decimal) -> str:
+    return f"{float(value):.3g}"

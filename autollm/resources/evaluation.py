@@ -163,7 +163,7 @@ class Baselines(Model):
     manual: (
         Annotated[
             list[ManualPoint],
-            Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+            Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ]
         | None
     ) = Field(None, description="Your own weights.")

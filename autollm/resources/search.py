@@ -96,7 +96,7 @@ class Search(Model):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed and results give the same candidates.")
     optimizer: Optimizer | None = Field(None, description="Absent: bayesian up to 12 weights, optuna's TPE above.")
     space: Space = Field(default_factory=Space, description="The weights that may be chosen.")
-    start: Annotated[list[StartPoint], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
+    start: Annotated[list[StartPoint], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
         None, description="Your own candidates, tried early."
     )
     items: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(

@@ -5,13 +5,19 @@ Exit code 0 where the run succeeded, 1 where it failed, 2 where the document is 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from autollm.errors import AutoLLMError, DocumentError
 from autollm.resources.load import load_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autollm.local.progress import Progress
+    from autollm.plan.plan import Plan
 
 
 class RunFailedError(AutoLLMError):
@@ -30,20 +36,56 @@ def command(document: Path, folder: Path | None, jobs: int) -> None:
     Run it again after a crash, after Ctrl-C, or with a changed document or changed data: it goes on and repeats nothing that is finished.
     """
     run = load_run(document)
+    from rich.console import Console
+
     from autollm.local.server import worker_program
     from autollm.local.start import run_here
+
+    place = folder or Path("runs") / run.metadata.name
+    progress = _progress(Console(stderr=True))
+    made = run_here(run, place.absolute(), program=worker_program(), jobs=jobs, progress=progress, report=_write_report)
+    _show_results(place, Console())
+    _raise_failure(f"{run.metadata.name}", document, made)
+
+
+def _progress(console: Console) -> Progress:
+    if console.is_terminal:
+        from autollm.local.live import LiveProgress
+
+        return LiveProgress(console)
+    from autollm.local.progress import PlainProgress
+
+    return PlainProgress(console.file)
+
+
+def _write_report(folder: Path) -> None:
+    # Imported when it is needed: plotting takes longer to load than everything else together.
+    from autollm.report.write import write_report
+
+    write_report(folder)
+
+
+def _show_results(folder: Path, console: Console) -> None:
+    from autollm.report.state import read_state
+    from autollm.report.table import results_table
+    from autollm.report.write import PAGE, RESULTS
+
+    state = read_state(folder)
+    if any(row.test for row in state.rows):
+        console.print(results_table(state.rows))
+    if (published := state.status.published) is not None:
+        console.print(f"\n{published.revision}: {published.uri}", highlight=False, soft_wrap=True)
+    console.print(f"report: {folder / PAGE}, {folder / RESULTS}", highlight=False, soft_wrap=True)
+
+
+def _raise_failure(name: str, document: Path, made: Plan) -> None:
+    """Turn a run that failed into the exit code of the command line: 2 where the document has to change, else 1."""
     from autollm.plan.step import Ended
 
-    place = (folder or Path("runs") / run.metadata.name).absolute()
-    made = run_here(run, place, program=worker_program(), jobs=jobs, stream=sys.stderr)
     state = made.state
-    _show_results(place)
-    if isinstance(state, Ended) and not state.succeeded:
-        validated = next((one for one in made.status.conditions or [] if one.type == "Validated"), None)
-        if validated is not None and validated.status == "False":
-            raise DocumentError(f"{document}: {state.message}")
-        raise RunFailedError(f"{run.metadata.name}: {state.reason}: {state.message}")
-
-
-def _show_results(folder: Path) -> None:
-    click.echo(f"{folder}")
+    if not isinstance(state, Ended) or state.succeeded:
+        return
+    validated = next((one for one in made.status.conditions or [] if one.type == "Validated"), None)
+    if validated is not None and validated.status == "False":
+        raise DocumentError(f"{document}: {state.message}")
+    raise RunFailedError(f"{name}: {state.reason}: {state.message}")

@@ -65,7 +65,7 @@ class Engine:
         self._asking = Asking(suggester, self._wake)
         self._exhausted: frozenset[str] = frozenset()
         self._stop_signal: int | None = None
-        self._stage = ""
+        self._stage = _last_stage(objects)
 
     def run(self) -> Plan:
         """Plan and act until nothing is left to do, and return the last plan.
@@ -81,7 +81,6 @@ class Engine:
                 signal.signal(number, handler)
             self._asking.close()
             self._server.close()
-            self._progress.close()
             self._woken.close()
             self._waker.close()
 
@@ -205,3 +204,9 @@ class Engine:
         except (BlockingIOError, OSError):
             # The other end is full of calls already, or gone because the engine has ended.
             return
+
+
+def _last_stage(objects: RunObjects) -> str | None:
+    """Return the stage that the engine before this one had reached."""
+    conditions = (objects.run.status.conditions if objects.run.status else None) or []
+    return next((condition.reason for condition in conditions if condition.type == "Succeeded"), None)

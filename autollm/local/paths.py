@@ -29,6 +29,10 @@ class RunFolder:
         """Held by the engine that works on the run, and by its workers."""
         return self.root / "lock"
 
+    def status(self, run: str) -> Path:
+        """The status fields that the planner owns."""
+        return self.objects.root / "autollmruns" / run / "status.json"
+
     @property
     def server_log(self) -> Path:
         """What the fork server has to say; each worker has a log of its own."""

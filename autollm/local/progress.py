@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TextIO
+from typing import IO, Protocol
 
 from autollm.plan.landscape import failure_of, is_pending
 from autollm.plan.plan import Plan
@@ -30,7 +30,7 @@ class Progress(Protocol):
 class PlainProgress:
     """A line for every event: what began, each delta, each trial, and how it ended. For logs and where there is no terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._told: set[str] = set()
         self._stage: str | None = None

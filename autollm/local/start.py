@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TextIO
 
 from autollm.local.engine import Engine
 from autollm.local.lock import locked
 from autollm.local.objects import RunObjects
 from autollm.local.paths import RunFolder
-from autollm.local.progress import PlainProgress
+from autollm.local.progress import Progress
 from autollm.local.server import WorkerServer
 from autollm.local.sources import look_at_sources
 from autollm.local.suggesting import PatientSuggester
@@ -20,17 +20,41 @@ from autollm.plan.plan import Plan
 from autollm.resources.run import AutoLLMRun
 from autollm.suggester import Suggester
 
+_log = logging.getLogger(__name__)
 
-def run_here(run: AutoLLMRun, root: Path, *, program: Sequence[str], jobs: int, stream: TextIO) -> Plan:
+
+def run_here(
+    run: AutoLLMRun, root: Path, *, program: Sequence[str], jobs: int, progress: Progress, report: Callable[[Path], object]
+) -> Plan:
     """Bring a run to its end in this folder by a worker program, `jobs` tasks at a time, and return the last plan.
 
-    Raises FolderBusyError where another engine is at it, Interrupted or KeyboardInterrupt where it was stopped.
+    The report is written into the folder whenever a stage is reached. Raises FolderBusyError where another engine is at it, Interrupted or
+    KeyboardInterrupt where it was stopped.
     """
     folder = RunFolder(root)
-    with locked(folder.lock) as lock, closing(Suggester()) as suggester:
-        progress = PlainProgress(stream)
+    with closing(progress), locked(folder.lock) as lock, closing(Suggester()) as suggester:
         objects = RunObjects(folder.objects, run)
         server = WorkerServer(program, folder.server_log, inherited=[lock])
         tasks = Tasks(folder, server, progress.tell, jobs=jobs)
         seen = look_at_sources(run.spec, folder.sources_seen)
-        return Engine(objects, tasks, server, PatientSuggester(suggester), progress, sources_seen=seen).run()
+        engine = Engine(
+            objects, tasks, server, PatientSuggester(suggester), progress, sources_seen=seen, on_stage=lambda: _written(report, root)
+        )
+        made = engine.run()
+        if _is_outdated(root, folder.status(run.metadata.name)):
+            _written(report, root)
+        return made
+
+
+def _is_outdated(root: Path, status: Path) -> bool:
+    """Say whether the page is older than the status, as where an engine was killed between the two."""
+    page = root / "report.html"
+    return not page.exists() or (status.exists() and page.stat().st_mtime_ns < status.stat().st_mtime_ns)
+
+
+def _written(report: Callable[[Path], object], root: Path) -> None:
+    try:
+        report(root)
+    except Exception:
+        # A run of hours does not end because its page cannot be drawn; `autollm report` draws it again.
+        _log.exception("the report cannot be written")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from autollm.errors import AutoLLMError, Interrupted
+from autollm.local.progress import PlainProgress
 from autollm.local.start import run_here
 from autollm.plan.step import Ended
 from autollm.resources.run import AutoLLMRun
@@ -33,7 +34,8 @@ def run_document(document: Path, folder: Path, progress: TextIO) -> int:
     """Run a document and return the exit code of the command line."""
     run = AutoLLMRun.parse(json.loads(document.read_bytes()))
     try:
-        state = run_here(run, folder, program=FAKE_WORKER, jobs=1, stream=progress).state
+        shown = PlainProgress(progress)
+        state = run_here(run, folder, program=FAKE_WORKER, jobs=1, progress=shown, report=_no_report).state
     except KeyboardInterrupt:
         return 130
     except Interrupted:
@@ -42,6 +44,10 @@ def run_document(document: Path, folder: Path, progress: TextIO) -> int:
         print(error, file=progress)
         return 1
     return 1 if isinstance(state, Ended) and not state.succeeded else 0
+
+
+def _no_report(folder: Path) -> None:
+    (folder / "report.html").touch()
 
 
 if __name__ == "__main__":

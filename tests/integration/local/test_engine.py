@@ -237,7 +237,7 @@ class TestCommand:
         assert "MixedFormats: math.jsonl has two formats." in result.stderr
 
     def test_two_where_the_document_does_not_fit_the_data(self, folder: Folder) -> None:
-        folder.apply(search={"start": [{"weights": {"maths/sft": 1}}]})
+        folder.apply(search={"space": {"deltas": [{"match": "*/dpo", "max": 1}]}})
         result = self.invoke(folder)
         assert result.exit_code == 2
-        assert "there is no delta maths/sft (did you mean math/sft?)" in result.stderr
+        assert "the pattern */dpo matches none of the deltas math/sft and code/sft" in result.stderr

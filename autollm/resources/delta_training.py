@@ -17,43 +17,45 @@ from autollm.resources.values import DeltaName, Digest, Uri
 class LoadedModel(Model):
     """A base model by location and digest, in the number format it is trained and scored in."""
 
-    uri: Uri
-    revision: Annotated[str, Field(max_length=128)] | None = None
-    digest: Digest
-    dtype: DType
+    uri: Uri = Field(description="Where workers load it from.")
+    revision: Annotated[str, Field(max_length=128)] | None = Field(None, description="The Hub's commit.")
+    digest: Digest = Field(description="What its files must be.")
+    dtype: DType = Field(description="The number format.")
 
 
 class TrainingChunk(Model):
     """The chunks that are trained on, in this order: one, or all of them for train-on-all."""
 
-    name: Annotated[str, Field(max_length=48)]
-    digests: Annotated[list[Digest], Field(min_length=1, max_length=2000, json_schema_extra={"x-kubernetes-list-type": "atomic"})]
+    name: Annotated[str, Field(max_length=48)] = Field(description="SOURCE, SOURCE-0003, or `all`.")
+    digests: Annotated[list[Digest], Field(min_length=1, max_length=2000, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
+        description="The chunks' files, by their digests."
+    )
 
 
 class DeltaTrainingSpec(Model):
     """Everything that determines the delta; `key` is the digest of it all."""
 
     rules: ClassVar = (Rule("self == oldSelf", "a DeltaTraining cannot be changed; make another"),)
-    delta: DeltaName
-    key: Digest
-    model: LoadedModel
-    chunk: TrainingChunk
-    method: Method
-    adapter: Adapter
+    delta: DeltaName = Field(description="The delta's name.")
+    key: Digest = Field(description="The digest of everything below: equal keys, equal deltas.")
+    model: LoadedModel = Field(description="The base model.")
+    chunk: TrainingChunk = Field(description="What is trained on.")
+    method: Method = Field(description="How it is trained.")
+    adapter: Adapter = Field(description="What the training may change.")
     start: Digest | None = Field(None, description="The key of the delta that this one continues.")
-    max_tokens: Annotated[int, Field(ge=8, le=1_000_000)]
-    artifacts: Artifacts
+    max_tokens: Annotated[int, Field(ge=8, le=1_000_000)] = Field(description="Longer records are not in the chunk.")
+    artifacts: Artifacts = Field(description="Where chunk and delta live.")
 
 
 class DeltaTrainingStatus(Model):
     """How far a training is and what it made."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    conditions: Conditions | None = None
-    reused: bool | None = None
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(None, description="The generation of the spec that this status is of.")
+    conditions: Conditions | None = Field(None, description="What is true of it now, in the form of metav1.Condition.")
+    reused: bool | None = Field(None, description="true: an equal delta was found in the artifacts.")
     progress: Progress | None = Field(None, description="Written by the train task.")
     delta: TrainedDelta | None = Field(None, description="Written by the train task, or by the planner where the delta existed.")
-    failure: Failure | None = None
+    failure: Failure | None = Field(None, description="Why there is no delta.")
 
 
 class DeltaTraining(Model):

@@ -18,45 +18,49 @@ SplitName = Literal["Search", "Test"]
 class Origin(Model):
     """What a candidate was made from and how."""
 
-    optimizer: Literal["Start", "Bayesian", "TPE", "CMAES", "Random", "Fallback", "Baseline"]
-    finished: Annotated[int, Field(ge=0)] = 0
-    pending: Annotated[int, Field(ge=0)] = 0
+    optimizer: Literal["Start", "Bayesian", "TPE", "CMAES", "Random", "Fallback", "Baseline"] = Field(
+        description="Who chose the candidate."
+    )
+    finished: Annotated[int, Field(ge=0)] = Field(0, description="The finished trials it was chosen from.")
+    pending: Annotated[int, Field(ge=0)] = Field(0, description="The trials under way then.")
     reason: Annotated[str, Field(max_length=512)] | None = Field(None, description="Why the fallback was taken.")
 
 
 class WholeModel(Model):
     """A model that is scored as it is, without deltas."""
 
-    uri: Uri
-    digest: Digest
+    uri: Uri = Field(description="Where it is loaded from.")
+    digest: Digest = Field(description="What its files must be.")
 
 
 class Comparison(Model):
     """The trials whose per-item results this one is compared with."""
 
-    trial: Annotated[str, Field(max_length=63)]
-    results: Uri
+    trial: Annotated[str, Field(max_length=63)] = Field(description="The other trial.")
+    results: Uri = Field(description="Its per-item results.")
 
 
 class MergeTrialSpec(Model):
     """A candidate, where it is scored and by whom; written before any work starts."""
 
     rules: ClassVar = (Rule("self == oldSelf", "a MergeTrial cannot be changed; make another"),)
-    run: RunName
+    run: RunName = Field(description="The run it belongs to.")
     name: Annotated[str, Field(max_length=96)] | None = Field(
         None, description="The row of the results table that this is, such as `base` or `math/sft`."
     )
     landscape: Digest = Field(description="The digest of base, delta keys, items, metrics and number format: only equal ones compare.")
-    split: SplitName
+    split: SplitName = Field(description="The split it is scored on.")
     items: Annotated[int, Field(ge=2)] | None = Field(None, description="Only this many items of the split, drawn evenly from its sources.")
-    method: Literal["Linear"] = "Linear"
-    weights: Weights
+    method: Literal["Linear"] = Field("Linear", description="How deltas are merged.")
+    weights: Weights = Field(description="One weight per delta; one not named has weight 0.")
     model: WholeModel | None = Field(None, description="Score this model instead of a merge.")
-    number: Annotated[int, Field(ge=0)]
-    slot: Annotated[int, Field(ge=0, le=255)]
-    against: Annotated[list[Comparison], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = None
-    confidence: Confidence | None = None
-    origin: Origin
+    number: Annotated[int, Field(ge=0)] = Field(description="Its place in the order of the run's trials.")
+    slot: Annotated[int, Field(ge=0, le=255)] = Field(description="The evaluator that scores it.")
+    against: Annotated[list[Comparison], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
+        None, description="Trials that it is compared with, item by item."
+    )
+    confidence: Confidence | None = Field(None, description="That of the one-sided bounds in its comparisons.")
+    origin: Origin = Field(description="How the candidate was chosen.")
 
 
 class MergeTrialStatus(Model):
@@ -65,16 +69,18 @@ class MergeTrialStatus(Model):
     rules: ClassVar = (
         Rule("!has(oldSelf.score) || (has(self.score) && self.score == oldSelf.score)", "a result once written is final", "score"),
     )
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    conditions: Conditions | None = None
-    score: Score | None = None
-    standard_error: Score | None = None
-    items: Count | None = None
-    metrics: Annotated[list[MetricScore], Field(max_length=32)] | None = None
-    sources: Annotated[list[MetricScore], Field(max_length=64)] | None = None
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(None, description="The generation of the spec that this status is of.")
+    conditions: Conditions | None = Field(None, description="What is true of it now, in the form of metav1.Condition.")
+    score: Score | None = Field(None, description="The objective, between 0 and 1; higher is better.")
+    standard_error: Score | None = Field(None, description="The score's standard error.")
+    items: Count | None = Field(None, description="Items it was scored on.")
+    metrics: Annotated[list[MetricScore], Field(max_length=32)] | None = Field(None, description="The score of each metric.")
+    sources: Annotated[list[MetricScore], Field(max_length=64)] | None = Field(None, description="The objective on each source.")
     seconds: Seconds | None = None
-    results: Uri | None = None
-    differences: Annotated[list[Difference], Field(max_length=512)] | None = None
+    results: Uri | None = Field(None, description="The per-item results in the artifacts.")
+    differences: Annotated[list[Difference], Field(max_length=512)] | None = Field(
+        None, description="Paired differences to the trials it is compared with."
+    )
     failure: Failure | None = Field(
         None, description="Written once, by the evaluator in place of a result or by the planner past the deadline."
     )

@@ -37,12 +37,14 @@ class ChildMetadata(Metadata):
 class Condition(Model):
     """A metav1.Condition."""
 
-    type: Annotated[str, Field(min_length=1, max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)]
-    message: Annotated[str, Field(max_length=32768)] = ""
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    last_transition_time: Annotated[str, Field(max_length=64)]
+    type: Annotated[str, Field(min_length=1, max_length=316)] = Field(description="What it is about, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: Annotated[str, Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)] = Field(
+        description="Why, as one word in CamelCase."
+    )
+    message: Annotated[str, Field(max_length=32768)] = Field("", description="Why, as a sentence.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(None, description="The generation of the spec that it is about.")
+    last_transition_time: Annotated[str, Field(max_length=64)] = Field(description="When its status changed.")
 
 
 Conditions = Annotated[
@@ -53,5 +55,5 @@ Conditions = Annotated[
 class Failure(Model):
     """Why a worker ended without its result: a reason in CamelCase and one sentence that names the remedy."""
 
-    reason: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$", max_length=128)]
-    message: Annotated[str, Field(max_length=4096)]
+    reason: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$", max_length=128)] = Field(description="One word in CamelCase.")
+    message: Annotated[str, Field(max_length=4096)] = Field(description="One sentence that names the remedy.")

@@ -45,13 +45,14 @@ _TYPES = {
 def reference(schemas: Sequence[Schema]) -> str:
     """Return the reference of all kinds: a table for each object, in the order of the document, and the rules that join its fields."""
     parts = [_INTRODUCTION]
+    described: dict[str, str] = {}
     for schema in schemas:
         kind = schema["title"]
         parts.append(f"## {kind}\n\n{_SENTENCES[kind]}\n")
         parts.append(f"`metadata.name` has at most {schema['properties']['metadata']['properties']['name']['maxLength']} characters.\n")
-        parts.extend(_sections("spec", schema["properties"]["spec"]))
-        parts.append("### status\n\nWritten by AutoLLM, never by the user.\n")
-        parts.append(_table(schema["properties"]["status"]))
+        for section in ("spec", "status"):
+            prefix = "" if kind == "AutoLLMRun" else f"{kind} "
+            parts.extend(_sections(f"{prefix}{section}", schema["properties"][section], described))
     return "\n".join(part for part in parts if part)
 
 
@@ -61,18 +62,28 @@ def _rules(schema: Schema) -> str:
     return "".join(f"* {message}.\n" for message in rules)
 
 
-def _sections(path: str, schema: Schema) -> Iterator[str]:
-    fields: Mapping[str, Schema] = schema.get("properties", {})
-    if fields:
-        yield f"### {path}\n"
-        yield f"{_sentence(schema.get('description', ''))}\n"
-        yield _table(schema)
-        yield _rules(schema)
+def _sections(path: str, schema: Schema, described: dict[str, str]) -> Iterator[str]:
+    """Yield the parts on an object and on those inside; one that was described before is only referred to, by `described`."""
+    fields: Mapping[str, Schema] = schema["properties"]
+    if not fields:
+        return
+    yield f"### {path}\n"
+    yield f"{_sentence(schema.get('description', ''))}\n"
+    body = _table(schema) + "\n" + _rules(schema)
+    if body in described:
+        yield f"The fields are those of [{described[body]}](#{_anchor(described[body])}).\n"
+        return
+    described[body] = path
+    yield body.rstrip("\n") + "\n"
     for name, field in fields.items():
-        if field.get("type") == "object" and "properties" in field:
-            yield from _sections(f"{path}.{name}", field)
-        elif field.get("type") == "array" and "properties" in field["items"]:
-            yield from _sections(f"{path}.{name}[]", field["items"])
+        inner, suffix = (field["items"], "[]") if field.get("type") == "array" else (field, "")
+        if "properties" in inner:
+            yield from _sections(f"{path}.{name}{suffix}", inner, described)
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that Markdown renderers give to a heading."""
+    return "".join(letter for letter in heading.lower().replace(" ", "-") if letter.isalnum() or letter in "-_")
 
 
 def _table(schema: Schema) -> str:
@@ -109,7 +120,7 @@ def _default(field: Schema, required: bool) -> str:
     if required:
         return "**required**"
     default = field.get("default")
-    if default is None or isinstance(default, Mapping):
+    if default in (None, "") or isinstance(default, Mapping):
         return ""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -16,69 +16,74 @@ from autollm.resources.values import Score
 class DataCounts(Model):
     """How many records there are and why others are not."""
 
-    records: Count
-    dropped: Annotated[dict[Text, Count], Field(max_length=64)]
-    chunks: Count
+    records: Count = Field(description="Records that are used.")
+    dropped: Annotated[dict[Text, Count], Field(max_length=64)] = Field(description="Records that are not, by reason.")
+    chunks: Count = Field(description="Chunks they were cut into.")
 
 
 class DeltaCounts(Model):
     """How far the deltas are."""
 
-    total: Count
-    ready: Count
-    reused: Count
-    failed: Count
+    total: Count = Field(description="Deltas that the run needs.")
+    ready: Count = Field(description="Deltas that are in the artifacts.")
+    reused: Count = Field(description="Of those, found rather than trained.")
+    failed: Count = Field(description="Deltas whose training failed.")
 
 
 class TrialCounts(Model):
     """How far the search is."""
 
-    total: Count
-    succeeded: Count
-    failed: Count
-    running: Count
+    total: Count = Field(description="Trials that were made.")
+    succeeded: Count = Field(description="Trials that have a score.")
+    failed: Count = Field(description="Trials that failed.")
+    running: Count = Field(description="Trials under way.")
 
 
 class Best(Model):
     """The incumbent."""
 
-    trial: Annotated[str, Field(max_length=63)]
-    score: Score
-    standard_error: Score
-    weights: Weights
+    trial: Annotated[str, Field(max_length=63)] = Field(description="The trial's name.")
+    score: Score = Field(description="Its score on the search split.")
+    standard_error: Score = Field(description="The score's standard error.")
+    weights: Weights = Field(description="Its weights.")
 
 
 class ScoredOn(Model):
     """A score on one split."""
 
-    score: Score
-    standard_error: Score
-    items: Count
+    score: Score = Field(description="Between 0 and 1; higher is better.")
+    standard_error: Score = Field(description="The score's standard error.")
+    items: Count = Field(description="Items it was scored on.")
 
 
 class Interval(Model):
     """A paired difference with its 95 % interval."""
 
-    difference: Score
-    low: Score
-    high: Score
+    difference: Score = Field(description="The mean of the differences, item by item.")
+    low: Score = Field(description="The interval's lower end.")
+    high: Score = Field(description="The interval's upper end.")
 
 
 class ResultRow(Model):
     """One line of the results table."""
 
-    name: Annotated[str, Field(max_length=96)]
-    weights: Weights
-    search: ScoredOn | None = None
-    test: ScoredOn | None = None
+    name: Annotated[str, Field(max_length=96)] = Field(
+        description="`base`, `all`, `average`, `published`, `auto`, a delta's name, or your own."
+    )
+    weights: Weights = Field(description="The candidate.")
+    search: ScoredOn | None = Field(None, description="Its score on the search split.")
+    test: ScoredOn | None = Field(None, description="Its score on the test split.")
     versus: Interval | None = Field(None, description="`auto` minus this row on the test split.")
 
 
 class RunStatus(Model):
     """What is known of a run."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    conditions: Conditions | None = None
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(None, description="The generation of the spec that this status is of.")
+    conditions: Conditions | None = Field(
+        None,
+        description="What is true of it now, from Validated to Succeeded, in the form of metav1.Condition.",
+    )
     model: ModelFact | None = None
     data: DataCounts | None = None
     deltas: DeltaCounts | None = None
@@ -90,7 +95,7 @@ class RunStatus(Model):
             Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ]
         | None
-    ) = None
+    ) = Field(None, description="The results table.")
     replaces: PublishedRevision | None = Field(
         None, description="The revision in use before this round's winner, and with which it is compared; written by the planner."
     )

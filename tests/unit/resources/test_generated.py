@@ -133,9 +133,12 @@ def test_packaged_syntax_trees_give_what_parsing_gives() -> None:
     assert holds(never_packaged, {"name": "x"})
 
 
-def test_every_field_of_a_run_is_described() -> None:
-    spec = dict(schema_of("AutoLLMRun"))["properties"]["spec"]
-    assert [path for path, node in schemas(spec) if path and not path.endswith("[]") and not node.get("description")] == []
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_field_is_described(kind: Kind) -> None:
+    root = dict(schema_of(kind.name))["properties"]
+    nodes = [*schemas(root["spec"], "spec"), *schemas(root["status"], "status")]
+    undescribed = [path for path, node in nodes if not path.endswith("[]") and not node.get("description")]
+    assert undescribed == []
 
 
 def test_the_reference_has_a_table_for_every_object_of_a_run() -> None:

@@ -24,6 +24,8 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=1240, help="0: the whole page")
     parser.add_argument("--scheme", choices=["light", "dark"], default="light")
     asked = parser.parse_args()
+    if not asked.report.is_file():
+        parser.error(f"there is no report {asked.report}: `autollm report FOLDER` writes one")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         page = browser.new_page(viewport={"width": asked.width, "height": asked.height or 1200}, color_scheme=asked.scheme)

@@ -88,7 +88,7 @@ def read_state(folder: Path) -> RunState:
         raise InputError(f"{objects.root} holds an object that cannot be read; was it written by another version? {error}") from error
     if run is None:
         raise InputError(
-            f"{folder} is not the folder of a run: there is no run in {objects.root}; `autollm run` makes such folders, below runs/ by default"
+            f"{folder} is not the folder of a run: {objects.root} holds none. `autollm run` makes runs/NAME, or what --folder says"
         )
     return RunState(run, trainings, trials)
 

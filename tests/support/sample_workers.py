@@ -1,4 +1,4 @@
-"""Workers that read no data and train no model, but leave in the artifacts what real ones do: records, manifests, item results, a revision."""
+"""Workers that train no model but leave in the artifacts what real ones do: records, manifests, item results, a revision."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ SOURCES = ("math", "code", "following")
 ITEMS_A_SOURCE = 40
 _BASE_SKILL = {"math": -1.4, "code": -0.9, "following": -0.4}
 _SKILL = {
-    "math/sft": {"math": 2.4, "code": -0.3, "following": -0.5},
-    "code/sft": {"math": -0.2, "code": 2.0, "following": -0.3},
-    "following/sft": {"math": -0.5, "code": -0.2, "following": 1.4},
-    "following/dpo": {"math": -0.2, "code": 0.1, "following": 0.8},
+    "math/sft": {"math": 3.4, "code": -0.2, "following": -0.4},
+    "code/sft": {"math": -0.1, "code": 3.0, "following": -0.2},
+    "following/sft": {"math": -0.3, "code": -0.1, "following": 2.1},
+    "following/dpo": {"math": -0.2, "code": 0.2, "following": 1.2},
 }
 """What each delta at weight 1 adds to the log-odds of a right answer of each source, before too much of everything does harm."""
 
@@ -238,7 +238,7 @@ class SampleWorkers:
     def _answered(self, record: Record, weights: Mapping[str, float]) -> ItemResult:
         ease = random.Random(record.id).gauss(0, 1.2)
         skill = _BASE_SKILL[record.source] + sum(weight * _SKILL[name][record.source] for name, weight in weights.items())
-        likelihood = 1 / (1 + math.exp(-(skill + ease - 0.25 * sum(weight**2 for weight in weights.values()))))
+        likelihood = 1 / (1 + math.exp(-(skill + ease - 0.35 * sum(weight**2 for weight in weights.values()))))
         right = likelihood > 0.5
         reference = record.messages[-1].content if record.messages else record.chosen or ""
         answer = reference if right else self._rewrite("Sure! I would be happy to help you with that. First of all, let us look at it.")

@@ -91,6 +91,11 @@ def test_without_published_weights_the_oldest_share_one_weight() -> None:
     assert [(p.name, p.members) for p in space.parameters] == [("d3", (("d3", 1.0),)), (OLDEST, (("d0", 1.0), ("d1", 1.0), ("d2", 1.0)))]
 
 
+def test_train_on_all_never_counts_as_old() -> None:
+    space = build_space(SpaceSpec(), ["all", "d0", "d1"], max_deltas=1)
+    assert [p.name for p in space.parameters] == ["all", OLDEST]
+
+
 def test_groups_and_fixed_deltas_do_not_count_as_old() -> None:
     spec = SpaceSpec.parse({"deltas": [{"match": "d0", "fixed": 1}, {"match": "d1", "group": "g"}, {"match": "d2", "group": "g"}]})
     space = build_space(spec, [f"d{index}" for index in range(6)], max_deltas=3)
@@ -140,6 +145,12 @@ def test_trials_beyond_narrowed_bounds_still_count_and_trials_of_another_fixed_w
     outside, other = {"chat": 1.0, "code/sft": 2.0}, {"chat": 0.5, "code/sft": 1.0}
     assert (space.spans(outside), space.contains(outside)) == (True, False)
     assert (space.spans(other), space.contains(other)) == (False, False)
+
+
+def test_a_bound_with_many_decimals_can_be_reached() -> None:
+    space = build(["a"], max="0.333333")
+    assert space.expand((1.0,)) == {"a": 0.333333}
+    assert space.project({"a": 0.333333}) == (0.333333,)
 
 
 def test_narrow_bounds_get_more_decimals() -> None:

@@ -1,0 +1,36 @@
+"""Every document that the repository shows is valid: the examples, and the whole documents in the Markdown files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from autollm.resources.generate import ROOT
+from autollm.resources.load import read_documents
+from autollm.resources.validate import check
+
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: AutoLLMRun" in path.read_text(encoding="utf-8"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHOWN = [
+    (f"{page.relative_to(ROOT)}#{number}", block)
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```ya?ml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    if "kind: AutoLLMRun" in block
+]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_an_example_is_valid(file: Path) -> None:
+    assert [problem.text(file.name) for document in read_documents(file) for problem in check(document).problems] == []
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+
+
+def test_the_documents_in_the_pages_are_valid(tmp_path: Path) -> None:
+    for place, block in SHOWN:
+        file = tmp_path / "run.yaml"
+        file.write_text(block, encoding="utf-8")
+        assert [problem.text(place) for document in read_documents(file) for problem in check(document).problems] == []

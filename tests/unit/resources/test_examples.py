@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from autollm.resources.generate import ROOT
 from autollm.resources.load import read_documents
 from autollm.resources.validate import check

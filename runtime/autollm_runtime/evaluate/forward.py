@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from autollm.errors import InputError
 from autollm_runtime.evaluate.budget import Budget
 from autollm_runtime.evaluate.computed import SequenceScore
+from autollm_runtime.evaluate.prefix import Prefix, compute_prefix, group_by_prefix
 from autollm_runtime.text.encoding import Encoded
 
 _ROWS = 64
@@ -32,16 +33,24 @@ def score_sequences(
         InputError: A log-probability is NaN or infinite (reason NonFinite).
         OutOfMemoryError: A single sequence does not fit the memory.
     """
+    results: dict[int, SequenceScore] = {}
+    for group in group_by_prefix(sequences):
+        prefix = compute_prefix(model, sequences[group.indices[0]].ids[: group.length]) if group.length else None
+        members = [sequences[index] for index in group.indices]
 
-    def run(batch: list[int]) -> list[SequenceScore]:
-        return _score(model, [sequences[index] for index in batch])
+        def run(batch: list[int], members: list[Encoded] = members, prefix: Prefix | None = prefix) -> list[SequenceScore]:
+            return _score(model, [members[index] for index in batch], prefix)
 
-    return budget.map([len(sequence.ids) for sequence in sequences], run, between)
+        lengths = [len(member.ids) - (prefix.length if prefix else 0) for member in members]
+        results.update(zip(group.indices, budget.map(lengths, run, between), strict=True))
+    return [results[index] for index in range(len(sequences))]
 
 
-def _score(model: PreTrainedModel, batch: Sequence[Encoded]) -> list[SequenceScore]:
+def _score(model: PreTrainedModel, batch: Sequence[Encoded], prefix: Prefix | None) -> list[SequenceScore]:
     """Score one batch, padded on the right: causal attention never looks there, so that no mask is needed."""
     width = max(2, *(len(sequence.ids) for sequence in batch))
+    begin = prefix.length if prefix else 0
+    cache = prefix.repeated(len(batch)) if prefix else None
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     scored = torch.zeros(len(batch), width, dtype=torch.bool)
     for row, sequence in enumerate(batch):
@@ -50,7 +59,7 @@ def _score(model: PreTrainedModel, batch: Sequence[Encoded]) -> list[SequenceSco
     rows, columns = scored[:, 1:].nonzero(as_tuple=True)
     device = model.device
     targets = ids[rows, columns + 1].to(device)
-    logits = _logits(model, ids[:, :-1].to(device), rows.to(device), columns.to(device))
+    logits = _logits(model, ids[:, begin:-1].to(device), rows.to(device), columns.to(device) - begin, cache)
     log_probabilities, greedy = _reduce(logits, targets)
     if not bool(torch.isfinite(log_probabilities).all()):
         raise InputError("the model gives logits that are NaN or infinite at these weights", reason="NonFinite")
@@ -62,10 +71,10 @@ def _score(model: PreTrainedModel, batch: Sequence[Encoded]) -> list[SequenceSco
     ]
 
 
-def _logits(model: PreTrainedModel, ids: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _logits(model: PreTrainedModel, ids: Tensor, rows: Tensor, columns: Tensor, cache: Cache | None) -> Tensor:
     """Return the logits at some positions (n, vocabulary), as the model itself makes them from its hidden states."""
     with _head_sees_only(model, rows, columns):
-        logits: Tensor = model(input_ids=ids, use_cache=False).logits
+        logits: Tensor = model(input_ids=ids, past_key_values=cache, use_cache=cache is not None).logits
     return logits if logits.dim() == 2 else logits[rows, columns]
 
 

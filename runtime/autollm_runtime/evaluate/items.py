@@ -100,16 +100,18 @@ class _Builder:
         cap = max([m.match.max_tokens for m in chosen if m.match is not None and generates(m.match)] + [SAMPLE_CAP] * read, default=0)
         likely = rejected = None
         if any(metric.match is None or not generates(metric.match) for metric in chosen):
-            likely = self._sequence(self._encoder.text(reference) if prompt is None else self._encoder.answer(prompt, reference))
+            likely = self._sequence(record, self._encoder.text(reference) if prompt is None else self._encoder.answer(prompt, reference))
         if record.rejected is not None and prompt is not None and any(metric.preference is not None for metric in chosen):
-            rejected = self._sequence(self._encoder.answer(prompt, record.rejected))
+            rejected = self._sequence(record, self._encoder.answer(prompt, record.rejected))
         asked = None
         if cap and prompt is not None:
             asked = len(self.prompts)
             self.prompts.append(Prompt(self._encoder.prompt(prompt), cap))
         return Item(record.id, record.source, chosen, reference, likely, rejected, asked)
 
-    def _sequence(self, encoded: Encoded) -> int:
+    def _sequence(self, record: Record, encoded: Encoded) -> int:
+        if not encoded.learned:
+            raise InputError(f"an item of source {record.source!r} has no token to score (record {record.id}): drop it", reason="EmptyItem")
         self.sequences.append(encoded)
         return len(self.sequences) - 1
 

@@ -53,6 +53,41 @@ def test_agrees_with_the_definition_in_every_order_and_length(model: PreTrainedM
         assert (score.tokens, score.greedy) == (expected.tokens, expected.greedy)
 
 
+class TestSharedPrefix:
+    """Half of the sequences begin alike, as with a system prompt; the rest shares nothing."""
+
+    @pytest.fixture
+    def mixed(self) -> list[Encoded]:
+        generator = torch.Generator().manual_seed(4)
+        system = torch.randint(3, 250, (20,), generator=generator).tolist()
+        return [Encoded(system + one.ids, [False] * 20 + one.mask) if number % 2 else one for number, one in enumerate(sequences(16))]
+
+    def test_scores_are_those_without_it(self, model: PreTrainedModel, mixed: list[Encoded]) -> None:
+        found = score_sequences(model, mixed, Budget(100))
+        for score, expected in zip(found, [alone(model, one) for one in mixed], strict=True):
+            assert score.log_probability == pytest.approx(expected.log_probability, abs=1e-3)
+            assert (score.tokens, score.greedy) == (expected.tokens, expected.greedy)
+
+    def test_it_is_computed_once(self, model: PreTrainedModel, mixed: list[Encoded]) -> None:
+        seen: list[int] = []
+        model.get_input_embeddings().register_forward_hook(lambda module, given, output: seen.append(output.shape[0] * output.shape[1]))
+        score_sequences(model, mixed, Budget(1))
+        assert sum(seen) == sum(len(one.ids) - 1 for one in mixed) - 7 * 20
+
+    def test_it_does_not_outlive_the_weights(self, model: PreTrainedModel, mixed: list[Encoded]) -> None:
+        score_sequences(model, mixed, Budget(100))
+        with torch.no_grad():
+            for parameter in model.model.layers[0].parameters():
+                parameter.mul_(-3)
+        self.test_scores_are_those_without_it(model, mixed)
+
+    def test_no_scored_token_is_predicted_from_within(self, model: PreTrainedModel) -> None:
+        same = [Encoded([*range(5, 25), 30 + number], [False] * 12 + [True] * 9) for number in range(6)]
+        for score, expected in zip(score_sequences(model, same, Budget(100)), [alone(model, one) for one in same], strict=True):
+            assert score.log_probability == pytest.approx(expected.log_probability, abs=1e-3)
+            assert score.tokens == 9
+
+
 def test_the_size_of_a_batch_changes_nothing_beyond_the_noise(model: PreTrainedModel) -> None:
     made = sequences()
     runs = [[score.log_probability for score in score_sequences(model, made, Budget(tokens))] for tokens in (1, 60, 100_000)]

@@ -80,6 +80,11 @@ class TestWhichMetricsFit:
         with pytest.raises(InputError, match="no turn of the assistant"):
             build(encoder, [asked], LIKELIHOOD)
 
+    def test_an_item_without_a_token_to_score_is_refused(self, encoder: Encoder) -> None:
+        empty = Record.parse({"id": "x", "source": "texts", "origin": "x", "text": ""})
+        with pytest.raises(InputError, match="no token to score"):
+            build(encoder, [empty], LIKELIHOOD)
+
 
 class TestWhatIsComputed:
     def test_metrics_share_one_sequence(self, encoder: Encoder) -> None:

@@ -8,6 +8,7 @@ from autollm.contract.digests import digest_bytes
 from autollm.contract.layout import LATEST, REVISIONS, revision_manifest, revision_prefix
 from autollm.contract.manifests import Pointer, RevisionManifest
 from autollm.errors import InputError, IntegrityError
+from autollm.resources.facts import ModelFact, PublishedRevision
 from autollm.store.objects import digest_object
 from autollm.store.port import NotFoundError, PreconditionError, Store
 
@@ -87,6 +88,21 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
     moved = Pointer(revision=target, digest=digest, previous=older[-1] if older else None)
     move_pointer(store, moved, etag)
     return moved
+
+
+def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None = None) -> PublishedRevision:
+    """Return what is reported of a published revision."""
+    if not isinstance(manifest.model, ModelFact):
+        raise InputError(f"{store.uri}: revision {manifest.revision} does not say which model it was merged from; publish another first")
+    return PublishedRevision(
+        revision=manifest.revision,
+        uri=f"{store.uri}/{revision_prefix(manifest.revision).removesuffix('/')}",
+        digest=digest,
+        base=manifest.model.digest,
+        weights=manifest.weights,
+        deltas=manifest.deltas,
+        as_of=as_of,
+    )
 
 
 def _is_name(name: str) -> bool:

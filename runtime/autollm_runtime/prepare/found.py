@@ -6,13 +6,12 @@ from pathlib import Path
 
 from autollm.contract import layout
 from autollm.contract.manifests import RevisionManifest
-from autollm.errors import InputError
 from autollm.plan.trainings import planned_trainings
 from autollm.resources.facts import DeltaFact, ImportedDelta, ModelFact, Prepared, PublishedRevision
 from autollm.resources.run import RunSpec
 from autollm.store import Store
 from autollm.store.objects import read_verified
-from autollm.store.revisions import read_pointer
+from autollm.store.revisions import published_fact, read_pointer
 from autollm_runtime.delta import find_delta, import_delta
 
 
@@ -36,13 +35,4 @@ def published_revision(store: Store) -> PublishedRevision | None:
     pointer, _ = pointed
     data = read_verified(store, layout.revision_manifest(pointer.revision), pointer.digest)
     manifest = RevisionManifest.model_validate_json(data)
-    if not isinstance(manifest.model, ModelFact):
-        raise InputError(f"{store.uri}: revision {pointer.revision} does not say which model it was merged from; publish another first")
-    return PublishedRevision(
-        revision=pointer.revision,
-        uri=f"{store.uri}/{layout.revision_prefix(pointer.revision).removesuffix('/')}",
-        digest=pointer.digest,
-        base=manifest.model.digest,
-        weights=manifest.weights,
-        deltas=manifest.deltas,
-    )
+    return published_fact(store, manifest, pointer.digest)

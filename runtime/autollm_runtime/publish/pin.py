@@ -7,8 +7,7 @@ import logging
 from autollm.contract.tasks import PinTask
 from autollm.errors import TemporaryError
 from autollm.store import PreconditionError, open_store
-from autollm.store.revisions import rollback, verify_revision
-from autollm_runtime.publish.revision import published_fact
+from autollm.store.revisions import published_fact, rollback, verify_revision
 from autollm_runtime.worker.context import Context
 
 _log = logging.getLogger(__name__)

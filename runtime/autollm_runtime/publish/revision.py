@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import Pointer, RevisionManifest
-from autollm.errors import InputError, TemporaryError
-from autollm.resources.facts import ModelFact, PublishedRevision
+from autollm.errors import TemporaryError
 from autollm.store import NotFoundError, PreconditionError, Store
 from autollm.store.revisions import list_revisions, move_pointer, read_pointer
 
@@ -94,21 +93,6 @@ def prune_revisions(store: Store, keep: int, held: Collection[str]) -> list[str]
     if removed:
         _log.info("older revisions were removed, as artifacts.keep asks", extra={"revisions": removed})
     return removed
-
-
-def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None) -> PublishedRevision:
-    """Return what is reported of a published revision."""
-    if not isinstance(manifest.model, ModelFact):
-        raise InputError(f"{store.uri}: revision {manifest.revision} does not say which model it was merged from; publish another first")
-    return PublishedRevision(
-        revision=manifest.revision,
-        uri=f"{store.uri}/{layout.revision_prefix(manifest.revision).removesuffix('/')}",
-        digest=digest,
-        base=manifest.model.digest,
-        weights=manifest.weights,
-        deltas=manifest.deltas,
-        as_of=as_of,
-    )
 
 
 def _claimed(store: Store) -> set[str]:

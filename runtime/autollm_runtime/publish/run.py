@@ -18,10 +18,11 @@ from autollm.resources.facts import ModelFact
 from autollm.store import PreconditionError, Store, open_store
 from autollm.store.disk import disk_errors
 from autollm.store.objects import digest_object, read_verified
+from autollm.store.revisions import published_fact
 from autollm_runtime.delta.artifacts import read_delta, read_manifest
 from autollm_runtime.merge.stream import stream_merge
 from autollm_runtime.model.fetch import fetch_model
-from autollm_runtime.publish.revision import Claim, claim_revision, point_latest, prune_revisions, published_fact, read_revision
+from autollm_runtime.publish.revision import Claim, claim_revision, point_latest, prune_revisions, read_revision
 from autollm_runtime.publish.verify import verify_merge
 from autollm_runtime.worker.context import Context
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from autollm.local.engine import Engine
@@ -18,6 +19,7 @@ from autollm.local.suggesting import PatientSuggester
 from autollm.local.tasks import Tasks
 from autollm.plan.plan import Plan
 from autollm.resources.run import AutoLLMRun
+from autollm.store import AccessDeniedError, DiskFullError
 from autollm.suggester import Suggester
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def run_here(
     KeyboardInterrupt where it was stopped.
     """
     folder = RunFolder(root)
-    with closing(progress), locked(folder.lock) as lock, closing(Suggester()) as suggester:
+    with closing(progress), _disk_errors(root), locked(folder.lock) as lock, closing(Suggester()) as suggester:
         objects = RunObjects(folder.objects, run)
         server = WorkerServer(program, folder.server_log, inherited=[lock])
         tasks = Tasks(folder, server, progress.tell, jobs=jobs)
@@ -44,6 +46,20 @@ def run_here(
         if _is_outdated(root, folder.status(run.metadata.name)):
             _written(report, root)
         return made
+
+
+@contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    """Raise errors that say what to do where the folder is full, or somebody else's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"no space is left below {root}: free some, then run again to go on") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            message = f"{error.filename or root} may not be written: check its owner and permissions, or choose another folder by --folder"
+            raise AccessDeniedError(message) from error
+        raise
 
 
 def _is_outdated(root: Path, status: Path) -> bool:

@@ -76,25 +76,24 @@ def _outcome(counts: DeltaCounts, failed: Sequence[Standing], *, unfinished: boo
 
 
 def _standings(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> list[Standing]:
-    made = {training.metadata.name: training.status.delta for training in snapshot.trainings if training.status and training.status.delta}
-    facts: dict[str, DeltaFact] = {fact.key: fact for fact in [*made.values(), *prepared.existing]}
-    standings: dict[str, Standing] = {}
-    by_delta = []
+    made = [training.status.delta for training in snapshot.trainings if training.status and training.status.delta]
+    facts: dict[str, DeltaFact] = {fact.key: fact for fact in [*made, *prepared.existing]}
+    by_key: dict[str, Standing] = {}
+    standings = []
     for training in planned:
-        standing = _standing(snapshot, training, facts, standings, now)
-        own = made.get(training.name(snapshot.name))
-        if standing.delta is not None and own is not None:
-            before = _known(snapshot).get(training.name(snapshot.name))
-            reused = bool(before and before.status and before.status.reused)
-            standing = Standing(training, _ready(reused=reused), delta=own, reused=reused)
-        standings.setdefault(training.key, standing)
-        by_delta.append(standing)
-    return by_delta
+        standing = _standing(snapshot, training, facts, by_key, now)
+        by_key.setdefault(training.key, standing)
+        standings.append(standing)
+    return standings
 
 
 def _standing(
     snapshot: Snapshot, training: PlannedTraining, facts: Mapping[str, DeltaFact], earlier: Mapping[str, Standing], now: datetime
 ) -> Standing:
+    child = snapshot.training(training.name(snapshot.name))
+    if child is not None and child.status is not None and child.status.delta is not None:
+        reused = bool(child.status.reused)
+        return Standing(training, _ready(reused=reused), delta=child.status.delta, reused=reused)
     if (fact := facts.get(training.key)) is not None:
         uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(fact.key)}"
         return Standing(training, _ready(reused=True), delta=TrainedDelta(key=fact.key, digest=fact.digest, uri=uri), reused=True)
@@ -126,25 +125,19 @@ def _failed(training: PlannedTraining, failure: Failure) -> Standing:
     return Standing(training, Verdict("Succeeded", "False", failure.reason, failure.message), failure=failure)
 
 
-def _known(snapshot: Snapshot) -> dict[str, DeltaTraining]:
-    return {training.metadata.name: training for training in snapshot.trainings}
-
-
 def _missing(snapshot: Snapshot, planned: Sequence[PlannedTraining]) -> Iterator[EnsureTraining]:
-    known = _known(snapshot)
     for training in planned:
         name = training.name(snapshot.name)
-        if name not in known:
+        if snapshot.training(name) is None:
             labels = {"autollm.dev/run": snapshot.name}
             yield EnsureTraining(DeltaTraining(metadata=ChildMetadata(name=name, labels=labels), spec=training.spec))
 
 
 def _status_changes(snapshot: Snapshot, standings: Sequence[Standing], now: datetime) -> Iterator[SetTrainingStatus]:
     """The status of a training, its conditions and where its delta was reused; progress and own deltas are the worker's to write."""
-    known = _known(snapshot)
     for standing in standings:
         name = standing.planned.name(snapshot.name)
-        child = known.get(name)
+        child = snapshot.training(name)
         before = (child.status if child else None) or DeltaTrainingStatus()
         generation = child.metadata.generation if child else 1
         wanted = DeltaTrainingStatus(

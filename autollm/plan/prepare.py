@@ -50,7 +50,11 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
         )
     working = Working("Preparing", "The sources are read, split and cut into chunks.")
     return Step(
-        working, (Verdict("DataReady", "Unknown", working.reason, working.message),), doing.actions, doing.tasks, look_again=doing.look_again
+        working,
+        (Verdict("DataReady", "Unknown", working.reason, working.message),),
+        doing.actions,
+        doing.tasks,
+        look_again=doing.look_again,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from autollm.resources.delta_training import DeltaTraining
@@ -67,4 +68,16 @@ class Snapshot:
 
     def task(self, task_id: str) -> TaskState | None:
         """Return the state of a task, or None where its engine knows none of that id."""
-        return next((task for task in self.tasks if task.id == task_id), None)
+        return self._tasks_by_id.get(task_id)
+
+    def training(self, name: str) -> DeltaTraining | None:
+        """Return a DeltaTraining, or None where there is none of that name."""
+        return self._trainings_by_name.get(name)
+
+    @cached_property
+    def _tasks_by_id(self) -> dict[str, TaskState]:
+        return {task.id: task for task in self.tasks}
+
+    @cached_property
+    def _trainings_by_name(self) -> dict[str, DeltaTraining]:
+        return {training.metadata.name: training for training in self.trainings}

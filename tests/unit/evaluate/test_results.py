@@ -58,7 +58,7 @@ def test_exact_match_is_read_from_the_forward_pass() -> None:
 def test_sources_count_equally() -> None:
     result = summary([item(n, "big", 1.0) for n in range(8)] + [item(n, "small", 0.0) for n in range(2)])
     assert result.score == Decimal("0.5")
-    assert [(source.name, source.score, source.items) for source in result.sources] == [("big", 1, 8), ("small", 0, 2)]
+    assert [(source.name, float(source.score), source.items) for source in result.sources] == [("big", 1, 8), ("small", 0, 2)]
 
 
 def test_metrics_have_their_own_items_and_their_stop_rate() -> None:

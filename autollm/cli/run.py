@@ -5,6 +5,7 @@ Exit code 0 where the run succeeded, 1 where it failed, 2 where the document is 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ def command(document: Path, folder: Path | None, jobs: int) -> None:
 
 
 def _progress(console: Console) -> Progress:
-    if console.is_terminal:
+    chatty = logging.getLogger().isEnabledFor(logging.INFO)  # -v: lines of the log would tear what is drawn in place
+    if console.is_terminal and not console.is_dumb_terminal and not chatty:
         from autollm.local.live import LiveProgress
 
         return LiveProgress(console)

@@ -1,97 +1,145 @@
-"""Live progress in a terminal: the overview of the run, and a bar with rate and time left for what is going on."""
+"""Live progress in a terminal: the stages of the run, and a bar with rate and time left for what is under way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from autollm.plan.landscape import is_pending
 from autollm.plan.plan import Plan
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Working
-from autollm.report.overview import overview
+from autollm.report.overview import stages
 from autollm.report.state import RunState
+from autollm.resources.facts import Progress as StepProgress
 
-STEPS, TRIALS = "steps", "trials"
+REFRESH_HZ = 4
+RATE_SECONDS = 3600.0
+"""Rates are those of the last hour: a trial of a large model may take many minutes."""
 
 
-class RateColumn(TextColumn):
-    """Units done a second, or a minute where they are slow."""
+@dataclass(frozen=True)
+class Bar:
+    """Something under way: how much of it is done, of how many `units` (None: nobody knows), and what is known beside that."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Task) -> Text:
-        """Return the rate, empty as long as it is not known."""
-        speed, unit = task.speed, task.fields["unit"]
-        if not speed or not unit:
-            return Text("")
-        return Text(f"{speed:.1f} {unit}/s" if speed >= 1 else f"{speed * 60:.1f} {unit}/min", style="cyan")
+    name: str
+    done: int = 0
+    total: int | None = None
+    units: str = ""
+    note: str = ""
 
 
 class LiveProgress:
-    """The overview and the bars, drawn in place; what is told stays above them."""
+    """The stages and the bars, drawn in place; what is told stays above them."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] | None = None) -> None:
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Done(),
+            TextColumn("{task.fields[note]}", markup=False),
+            _Rate(),
+            _TimeLeft(),
             console=console,
+            get_time=clock,
+            speed_estimate_period=RATE_SECONDS,
         )
         self._known: dict[str, TaskID] = {}
-        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, refresh_per_second=REFRESH_HZ, transient=True)
         self._live.start()
 
     def show(self, snapshot: Snapshot, plan: Plan) -> None:
         """Draw the run as it stands."""
-        work = _work(snapshot, plan)
+        work = {bar.name: bar for bar in bars(snapshot, plan)}
         for name in self._known.keys() - work.keys():
             self._bars.remove_task(self._known.pop(name))
-        for name, (done, total, unit) in work.items():
+        for name, bar in work.items():
             if name not in self._known:
-                self._known[name] = self._bars.add_task(name, total=total, completed=done, unit=unit)
-            self._bars.update(self._known[name], completed=done, total=total)
-        self._live.update(Group(overview(RunState(snapshot.run, snapshot.trainings, snapshot.trials)), Text(), self._bars))
+                self._known[name] = self._bars.add_task(name, total=bar.total, completed=bar.done, note=bar.note, units=bar.units)
+            self._bars.update(self._known[name], total=bar.total, completed=bar.done, note=bar.note)
+        self._live.update(Group(stages(_planned(snapshot, plan)), Text(), self._bars) if work else stages(_planned(snapshot, plan)))
 
     def tell(self, message: str) -> None:
         """Print a line above."""
-        self._live.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+        self._live.console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was; what came of the run is printed by whoever ran it."""
         self._live.stop()
 
 
-def _work(snapshot: Snapshot, plan: Plan) -> dict[str, tuple[int, int | None, str]]:
-    """Return what is going on, by name: how much is done, of how much if that is known, in which unit."""
-    state = plan.state
-    if not isinstance(state, Working):
-        return {}
-    if state.reason == "Training":
-        return {
-            training.spec.delta: (training.status.progress.step, training.status.progress.steps, STEPS)
-            for training in snapshot.trainings
-            if training.status and training.status.progress and training.status.delta is None and training.status.failure is None
-        }
-    if state.reason == "Searching":
-        newest = max(snapshot.trials, key=lambda trial: trial.metadata.creation_timestamp or "", default=None)
-        found = [trial for trial in snapshot.trials if newest is not None and trial.spec.landscape == newest.spec.landscape]
-        return {"Searching": (sum(not is_pending(trial) for trial in found), snapshot.spec.search.trials, TRIALS)}
-    return {state.reason: (0, None, "")}
+def _planned(snapshot: Snapshot, plan: Plan) -> RunState:
+    """Return the run with the status of the plan, which is newer than the one it was made from."""
+    before = snapshot.run.status
+    reported = {"prepared": before.prepared, "published": before.published} if before is not None else {}
+    run = snapshot.run.model_copy(update={"status": plan.status.model_copy(update=reported)})
+    return RunState(run, snapshot.trainings, snapshot.trials)
+
+
+def bars(snapshot: Snapshot, plan: Plan) -> Iterator[Bar]:
+    """Yield what is under way: the trainings that have told of their steps, or else the stage."""
+    if not isinstance(plan.state, Working):
+        return
+    trials, rows = plan.status.trials, plan.status.results or []
+    match plan.state.reason:
+        case "Training":
+            yield from _trainings(snapshot)
+        case "Searching" if trials is not None:
+            yield Bar("Searching", trials.succeeded + trials.failed, snapshot.spec.search.trials, "trials")
+        case "Testing":
+            yield Bar("Testing", sum(row.test is not None for row in rows), len(rows), "tests")
+        case reason:
+            yield Bar(reason)
+
+
+def _trainings(snapshot: Snapshot) -> Iterator[Bar]:
+    for training in snapshot.trainings:
+        status = training.status
+        if status is not None and status.progress is not None and status.delta is None and status.failure is None:
+            yield Bar(training.spec.delta, status.progress.step, status.progress.steps, "steps", _learned(status.progress))
+
+
+def _learned(progress: StepProgress) -> str:
+    loss = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
+    speed = f"{progress.tokens_per_second} tokens/s" if progress.tokens_per_second else ""
+    return "  ".join(part for part in (loss, speed) if part)
+
+
+class _Done(ProgressColumn):
+    """How much is done; of what has no end known, since when it has been going on."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return TimeElapsedColumn().render(task)
+        return Text(f"{int(task.completed)}/{int(task.total)}", style="progress.download")
+
+
+class _Rate(ProgressColumn):
+    """Units done a second, or a minute where they are slow; empty as long as that is not known."""
+
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        speed, units = task.speed, task.fields["units"]
+        if not speed or not units:
+            return Text()
+        return Text(f"{speed:.1f} {units}/s" if speed >= 1 else f"{speed * 60:.1f} {units}/min", style="cyan")
+
+
+class _TimeLeft(ProgressColumn):
+    """How long it still takes at this rate."""
+
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        if task.total is None or left is None or task.finished:
+            return Text()
+        minutes, seconds = divmod(int(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left", style="cyan")

@@ -33,17 +33,20 @@ def is_at_rest(state: RunState, *, at_work: bool = True) -> bool:
 
 def overview(state: RunState, *, at_work: bool = True) -> RenderableType:
     """Return name and outcome, a line for each stage, what is under way or went wrong, and the results once there are some."""
+    steps = [Text(line) for line in _steps(state)] if not is_at_rest(state, at_work=at_work) else []
+    results = [Text(), results_table(state.rows)] if any(row.test for row in state.rows) else []
+    return Group(stages(state, at_work=at_work), *steps, *results)
+
+
+def stages(state: RunState, *, at_work: bool = True) -> RenderableType:
+    """Return name and outcome, a line for each stage, and what went wrong."""
     word, style = outcome(state, at_work=at_work)
     hint = "  `autollm run` goes on where it was stopped" if word == "interrupted" else ""
-    parts: list[RenderableType] = [Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style), hint)]
-    stages = Table.grid(padding=(0, 2))
+    lines = Table.grid(padding=(0, 2))
     for stage in STAGES:
-        stages.add_row(*_stage(stage, state))
-    parts.append(stages)
-    parts.extend(_under_way(state))
-    if any(row.test for row in state.rows):
-        parts.extend([Text(), results_table(state.rows)])
-    return Group(*parts)
+        lines.add_row(*_stage(stage, state))
+    failures = [Text(line, style="red") for line in _failures(state)]
+    return Group(Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style), hint), lines, *failures)
 
 
 def _stage(name: str, state: RunState) -> tuple[Text, Text, Text]:
@@ -77,16 +80,20 @@ def _added(stage: str, state: RunState) -> str:
     return ""
 
 
-def _under_way(state: RunState) -> Iterator[Text]:
+def _failures(state: RunState) -> Iterator[str]:
     stalled = state.condition("Stalled")
     if stalled is not None and stalled.status == "True":
-        yield Text(f"{stalled.reason}: {stalled.message}", style="red")
-    working = not is_at_rest(state)
+        yield f"{stalled.reason}: {stalled.message}"
+    for training in state.trainings:
+        failure = training.status.failure if training.status else None
+        if failure is not None:
+            yield f"{training.spec.delta}: {failure.reason}: {failure.message}"
+
+
+def _steps(state: RunState) -> Iterator[str]:
     for training in state.trainings:
         status = training.status
-        if status is not None and status.failure is not None:
-            yield Text(f"{training.spec.delta}: {status.failure.reason}: {status.failure.message}", style="red")
-        elif working and status is not None and status.delta is None and (progress := status.progress) is not None:
+        if status is not None and status.failure is None and status.delta is None and (progress := status.progress) is not None:
             loss = f", loss {progress.loss:.3f}" if progress.loss is not None else ""
             speed = f", {progress.tokens_per_second} tokens/s" if progress.tokens_per_second else ""
-            yield Text(f"{training.spec.delta}: step {progress.step} of {progress.steps}{loss}{speed}")
+            yield f"{training.spec.delta}: step {progress.step} of {progress.steps}{loss}{speed}"

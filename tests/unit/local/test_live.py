@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from autollm.local.live import LiveProgress
@@ -13,15 +14,39 @@ from support.runs import make_run
 from support.world import World
 
 
-def drawn(world: World, told: str = "") -> str:
-    """Return what the terminal shows of a run as it stands."""
-    stream = io.StringIO()
-    progress = LiveProgress(Console(file=stream, force_terminal=True, width=100, height=50, color_system=None))
-    progress.show(world.snapshot(), world.plan())
-    if told:
-        progress.tell(told)
-    progress.close()
-    return stream.getvalue()
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Screen:
+    """A terminal on which a run is shown; `text` is all that was ever drawn."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self._stream = io.StringIO()
+        console = Console(file=self._stream, force_terminal=True, width=120, height=50, color_system=None)
+        self.progress = LiveProgress(console, self.clock)
+
+    def show(self, world: World, after: float = 0.0) -> None:
+        self.clock.now += after
+        self.progress.show(world.snapshot(), world.plan())
+
+    @property
+    def text(self) -> str:
+        self.progress.close()
+        return self._stream.getvalue()
+
+
+def drawn(world: World) -> str:
+    screen = Screen()
+    screen.show(world)
+    return screen.text
 
 
 def advance(world: World, steps: int) -> None:
@@ -32,27 +57,74 @@ def advance(world: World, steps: int) -> None:
             world.finish(name)
 
 
-def test_preparing_has_no_end_in_sight() -> None:
-    assert "Preparing" in drawn(World(make_run()))
-
-
-def test_each_training_has_a_bar_of_its_steps() -> None:
-    world = World(make_run())
+def at_training(world: World) -> World:
     advance(world, 1)
     for action in world.plan().actions:
         world.act(action)
+    return world
+
+
+def at_step(world: World, step: int, **known: object) -> str:
+    """Let the first training be at a step of 12, and return its delta's name."""
     name, training = next(iter(world.trainings.items()))
-    status = (training.status or DeltaTrainingStatus()).model_copy(update={"progress": Progress(step=3, steps=12)})
+    progress = Progress.parse({"step": step, "steps": 12, **known})
+    status = (training.status or DeltaTrainingStatus()).model_copy(update={"progress": progress})
     world.trainings[name] = training.model_copy(update={"status": status})
+    return training.spec.delta
+
+
+def test_preparing_has_no_end_in_sight() -> None:
+    text = drawn(World(make_run()))
+    assert "Preparing" in text
+    assert "left" not in text
+
+
+def test_each_training_has_a_bar_of_its_steps() -> None:
+    world = at_training(World(make_run()))
+    delta = at_step(world, 3, loss="1.25", tokensPerSecond=812)
     text = drawn(world)
-    assert training.spec.delta in text
+    assert delta in text
     assert "3/12" in text
+    assert "loss 1.250  812 tokens/s" in text
+    assert "left" not in text, "nobody can tell the rate from one look"
+
+
+@pytest.mark.parametrize(("seconds", "rate", "left"), [(1.0, "3.0 steps/s", "0:02 left"), (600.0, "0.3 steps/min", "20:00 left")])
+def test_rate_and_time_left_follow_from_what_was_seen(seconds: float, rate: str, left: str) -> None:
+    world, screen = at_training(World(make_run())), Screen()
+    for step in (0, 3, 6):
+        at_step(world, step)
+        screen.show(world, seconds)
+    text = screen.text
+    assert rate in text
+    assert left in text
+
+
+def test_a_resumed_training_is_not_taken_for_a_fast_one() -> None:
+    world, screen = at_training(World(make_run())), Screen()
+    for step in (9, 10, 11):
+        at_step(world, step)
+        screen.show(world, 2.0)
+    text = screen.text
+    assert "30.0 steps/min" in text
+    assert "0:02 left" in text
 
 
 def test_the_search_counts_its_trials() -> None:
     world = World(make_run(search={"trials": 7}))
     advance(world, 4)
-    assert "2/7" in drawn(world)
+    text = drawn(world)
+    assert "2/7" in text
+    assert "Best 0." in text
+
+
+def test_the_tests_are_counted() -> None:
+    world = World(make_run(search={"trials": 2}))
+    while not any(trial.spec.split == "Test" for trial in world.trials.values()):
+        advance(world, 1)
+    rows = len((world.plan().status.results) or [])
+    assert rows > 3
+    assert f"/{rows}" in drawn(world)
 
 
 def test_a_finished_run_shows_its_stages_and_no_bar() -> None:
@@ -63,5 +135,14 @@ def test_a_finished_run_shows_its_stages_and_no_bar() -> None:
     assert "0/" not in text
 
 
-def test_what_is_told_stays() -> None:
-    assert "a worker is started again" in drawn(World(make_run()), told="a worker is started again")
+def test_what_is_told_stays_as_it_is_written() -> None:
+    screen = Screen()
+    screen.progress.tell("a worker is started again [/bold]")
+    screen.show(World(make_run()))
+    assert "a worker is started again [/bold]" in screen.text
+
+
+def test_the_cursor_comes_back() -> None:
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    text = drawn(World(make_run()))
+    assert 0 <= text.index(hidden) < text.rindex(shown)

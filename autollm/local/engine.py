@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import selectors
 import signal
 import socket
@@ -28,10 +29,13 @@ from autollm.plan.actions import (
     SetTrainingStatus,
     StopTask,
     candidate_trial,
+    describe,
 )
 from autollm.plan.plan import Plan, plan
 from autollm.plan.step import Working
 from autollm.search import SpaceExhausted
+
+_log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.02
 """How often results are looked for while trials are being scored: a result is a file, and nobody announces it."""
@@ -115,6 +119,8 @@ class Engine:
 
     def _act(self, action: Action) -> bool:
         """Carry out one action; say whether the next plan can differ by it."""
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("acting", extra={"action": describe(action)})
         match action:
             case EnsureTraining(training):
                 self._objects.create_training(training)

@@ -54,8 +54,8 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     if len(tally.failed) > snapshot.spec.search.max_failed:
         told = failure_of(tally.failed[-1])
         message = (
-            f"{len(tally.failed)} trials failed, and search.maxFailed allows {snapshot.spec.search.max_failed}; "
-            f"the last one: {told.message if told else ''}"
+            f"{len(tally.failed)} trials failed, and search.maxFailed allows {snapshot.spec.search.max_failed}; raise it to go on. "
+            f"The last one: {told.message if told else ''}"
         )
         return _ended("TooManyFailedTrials", message, fields)
     enough, until = _enough(snapshot, field, tally, now)

@@ -39,13 +39,14 @@ def command(document: Path, folder: Path | None, jobs: int) -> None:
     run = load_run(document)
     from rich.console import Console
 
+    from autollm.cli.screen import screen
     from autollm.local.server import worker_program
     from autollm.local.start import run_here
 
     place = folder or Path("runs") / run.metadata.name
     progress = _progress(Console(stderr=True))
     made = run_here(run, place.absolute(), program=worker_program(), jobs=jobs, progress=progress, report=_write_report)
-    _show_results(place, Console())
+    _show_results(place, screen())
     _raise_failure(f"{run.metadata.name}", document, made)
 
 
@@ -75,7 +76,7 @@ def _show_results(folder: Path, console: Console) -> None:
     state = read_state(folder)
     if any(row.test for row in state.rows):
         console.print(results_table(state.rows))
-    if (published := state.status.published) is not None:
+    if (published := state.published) is not None:
         console.print(f"\n{published.revision}: {published.uri}", highlight=False, soft_wrap=True)
     console.print(f"report: {folder / PAGE}, {folder / RESULTS}", highlight=False, soft_wrap=True)
 

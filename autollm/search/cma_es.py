@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from cmaes import CMA
 
@@ -28,11 +26,9 @@ def propose(evidence: Evidence, seed: int) -> np.ndarray:
     optimizer = CMA(mean=_padded(mean, size), sigma=SIGMA, bounds=np.tile([0.0, 1.0], (size, 1)), seed=seed)
     later = np.flatnonzero(~started)
     generation = optimizer.population_size
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # equal scores make its step-size update divide by zero, harmlessly
-        for first in range(0, len(later) - generation + 1, generation):
-            batch = later[first : first + generation]
-            optimizer.tell([(_padded(points[index], size), -float(scores[index])) for index in batch])
+    for first in range(0, len(later) - generation + 1, generation):
+        batch = later[first : first + generation]
+        optimizer.tell([(_padded(points[index], size), -float(scores[index])) for index in batch])
     return np.asarray(optimizer.ask())[: evidence.dimensions]
 
 

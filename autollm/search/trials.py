@@ -39,7 +39,7 @@ class Request:
     def tried(self) -> frozenset[Point]:
         """The points of the space that are finished, failed or pending: none of them is suggested again."""
         weights = [*(trial.weights for trial in self.finished), *self.pending]
-        return frozenset(self.space.project(one) for one in weights if self.space.contains(one))
+        return frozenset(point for point in map(self.space.find, weights) if point is not None)
 
     def document(self) -> dict[str, Any]:
         """Return the request as JSON values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 from autollm.errors import InputError
 from autollm_runtime.delta.values import Delta
 from autollm_runtime.merge.arithmetic import Sum, check_weights, collect, scratch_for, write_sum
+from autollm_runtime.merge.threads import side_by_side
 from autollm_runtime.merge.tied import change_once, tied_names
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class ResidentMerge:
         deltas = [change_once(delta, owners) for delta in deltas]
         live = dict(model.named_parameters())
         self._slots = [_make_slot(name, live[name], deltas, stored or {}) for name in sorted(_changed(live, deltas))]
-        device = self._slots[0].live.device if self._slots else torch.device("cpu")
-        self._scratch = {device: scratch_for((tuple(slot.live.shape) for slot in self._slots), device)}
+        self._scratch: SimpleQueue[Tensor] = SimpleQueue()
+        for _ in range(torch.get_num_threads()):
+            self._scratch.put(scratch_for((tuple(slot.live.shape) for slot in self._slots), _CPU))
         self._written: dict[str, tuple[tuple[str, float], ...]] = {}
 
     @torch.no_grad()
@@ -65,21 +70,27 @@ class ResidentMerge:
                 the model is then unusable until the next call.
         """
         check_weights(weights, self._names)
-        for slot in self._slots:
-            active = slot.changes.active(weights)
-            if self._written.get(slot.name) == active:
-                continue
-            self._written.pop(slot.name, None)
-            write_sum(slot.pristine, slot.changes, weights, slot.live, self._scratch_on(slot))
-            self._check_finite(slot, active)
-            self._written[slot.name] = active
+        stale = [(slot, active) for slot in self._slots if self._written.get(slot.name) != (active := slot.changes.active(weights))]
+        here = [entry for entry in stale if entry[0].live.device.type == "cpu"]
+        if here:
+            with side_by_side(self._scratch.qsize()) as pool:
+                for _ in pool.map(lambda entry: self._write(*entry), here):
+                    pass
+        for slot, active in stale:
+            if slot.live.device.type != "cpu":
+                self._write(slot, active)
 
-    def _scratch_on(self, slot: _Slot) -> Tensor:
-        device = slot.live.device
-        if device not in self._scratch:
-            shapes = (tuple(other.live.shape) for other in self._slots if other.live.device == device)
-            self._scratch[device] = scratch_for(shapes, device)
-        return self._scratch[device]
+    def _write(self, slot: _Slot, active: tuple[tuple[str, float], ...]) -> None:
+        self._written.pop(slot.name, None)
+        on_cpu = slot.live.device.type == "cpu"
+        scratch = self._scratch.get() if on_cpu else scratch_for([tuple(slot.live.shape)], slot.live.device)
+        try:
+            write_sum(slot.pristine, slot.changes, dict(active), slot.live, scratch)
+        finally:
+            if on_cpu:
+                self._scratch.put(scratch)
+        self._check_finite(slot, active)
+        self._written[slot.name] = active
 
     def _check_finite(self, slot: _Slot, active: tuple[tuple[str, float], ...]) -> None:
         """Look at the values only where their known bounds do not prove already that they are finite."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from autollm_runtime.merge.arithmetic import check_weights
 from autollm_runtime.merge.blocks import BlockWriter, Terms, block_ranges
 from autollm_runtime.merge.placing import place_terms
 from autollm_runtime.merge.shards import DEFAULT_SHARD_BYTES, Planned, Shard, index_document, plan_shards
+from autollm_runtime.merge.threads import side_by_side
 from autollm_runtime.model.dtypes import torch_dtype
 from autollm_runtime.model.folder import is_model_file
 
@@ -89,7 +88,7 @@ def _tensors(checkpoint: Checkpoint, target: torch.dtype) -> list[tuple[str, tup
 
 
 def _write_weights(checkpoint: Checkpoint, terms: Mapping[str, Terms], shards: Sequence[Shard], folder: Path, threads: int) -> None:
-    with _one_thread_each(), ThreadPoolExecutor(threads) as pool, BlockWriter() as writer:
+    with BlockWriter() as writer, side_by_side(threads) as pool:
         for shard in shards:
             path = folder / shard.file
             with path.open("xb") as file:
@@ -101,23 +100,8 @@ def _write_weights(checkpoint: Checkpoint, terms: Mapping[str, Terms], shards: S
                 tensor, (start, stop) = job
                 writer.write(checkpoint.entries[tensor.name], terms.get(tensor.name, Terms()), tensor, path, start, stop)
 
-            try:
-                for _ in pool.map(write, jobs):
-                    pass
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Blocks are summed side by side, each on one thread: they then stay in that core's cache."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+            for _ in pool.map(write, jobs):
+                pass
 
 
 def _write_rest(checkpoint: Checkpoint, shards: Sequence[Shard], folder: Path, dtype: torch.dtype) -> None:

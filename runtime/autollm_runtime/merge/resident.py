@@ -55,7 +55,8 @@ class ResidentMerge:
         owners = tied_names(model)
         deltas = [change_once(delta, owners) for delta in deltas]
         live = dict(model.named_parameters())
-        self._slots = [_make_slot(name, live[name], deltas, stored or {}) for name in sorted(_changed(live, deltas))]
+        exact = {owners.get(name, name): value for name, value in (stored or {}).items()}
+        self._slots = [_make_slot(name, live[name], deltas, exact) for name in sorted(_changed(live, deltas))]
         self._scratch: SimpleQueue[Tensor] = SimpleQueue()
         for _ in range(torch.get_num_threads()):
             self._scratch.put(scratch_for((tuple(slot.live.shape) for slot in self._slots), _CPU))

@@ -105,6 +105,13 @@ def test_a_model_that_was_rounded_when_loaded_is_merged_from_the_stored_values()
     assert torch.equal(rounded.up.weight, exact.up.weight.to(torch.bfloat16))
 
 
+def test_stored_values_of_a_tied_parameter_count_under_either_name() -> None:
+    exact, rounded = Net(), Net().to(torch.bfloat16)
+    delta = Delta("d", "k", {}, {"head.weight": torch.full((11, 6), 0.01)})
+    ResidentMerge(rounded, [delta], {"head.weight": exact.head.weight.detach().clone()}).apply({"d": 1.0})
+    assert torch.equal(rounded.embed.weight, (exact.embed.weight + 0.01).to(torch.bfloat16))
+
+
 def test_tied_parameters_are_changed_once() -> None:
     model = Net()
     before = model.embed.weight.detach().clone()

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
@@ -56,7 +57,7 @@ WORDS = ("river", "past", "old", "stone", "house", "where", "people", "meet", "t
 def main() -> None:
     """Print three JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="interleaved repeats of the first figure")
+    parser.add_argument("--repeats", type=int, default=5, help="interleaved repeats of the first figure")
     parser.add_argument("--peer-repeats", type=int, default=3, help="repeats of the second one")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -66,26 +67,62 @@ def main() -> None:
         world = make_world(Path(name))
         about = {"dtype": world.task.model.dtype, "threads": options.threads, "items": ITEMS, "tokens": world.tokens}
         ours, lean, plain, merges = measure_trials(world, options.repeats)
-        trial, bare = statistics.median(ours), statistics.median(lean)
-        print_line("trial", pair_ratio(ours, lean), 1.05, about, trialSeconds=trial, bareSeconds=bare, plainRatio=pair_ratio(ours, plain))
+        trial, bare = median(ours), median(lean)
+        print_line("trial", ratio(ours, lean), 1.05, about, trial=trial, bare=bare, ratioToPlain=ratio(ours, plain).wall)
         peer = Peer(world, Path(name) / "merged", options.threads)
-        theirs = statistics.median(peer.trial(number) for number in range(options.peer_repeats)) - bare
-        # Never below what the merge alone took: the difference of two noisy times could be.
-        overhead = max(statistics.median(a - b for a, b in zip(ours, lean, strict=True)), statistics.median(merges))
-        print_line("trial-overhead", theirs / overhead, 50, about, seconds=overhead, peerSeconds=theirs)
+        theirs = median([peer.trial(number) for number in range(options.peer_repeats)]) - bare
+        # Never below what the merge alone took: the trial shares what all prompts begin with, and may end before the bare pass.
+        overhead = (trial - bare).at_least(statistics.median(merges))
+        print_line("trial-overhead", theirs / overhead, 50, about, overhead=overhead, peerOverhead=theirs)
         one_by_one = peer.trial(0, generate=ANSWER_TOKENS)
-        print_line("trial-whole", one_by_one / trial, 10, about, seconds=trial, peerSeconds=one_by_one)
+        print_line("trial-whole", one_by_one / trial, 10, about, trial=trial, peerTrial=one_by_one)
 
 
-def print_line(name: str, ratio: float, bound: float, about: Mapping[str, Any], **figures: float) -> None:
+@dataclass(frozen=True)
+class Taken:
+    """Seconds by the clock, and of all processors together: on a shared machine the second tells more."""
+
+    wall: float
+    cpu: float
+
+    def __sub__(self, other: Taken) -> Taken:
+        return Taken(self.wall - other.wall, self.cpu - other.cpu)
+
+    def __truediv__(self, other: Taken) -> Taken:
+        return Taken(self.wall / other.wall, self.cpu / other.cpu)
+
+    def at_least(self, seconds: float) -> Taken:
+        """Return what was taken, raised to a lower bound."""
+        return Taken(max(self.wall, seconds), max(self.cpu, seconds))
+
+
+def timed(work: Callable[[], None]) -> Taken:
+    """Return what one call took, its child processes included."""
+    wall, before = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    return Taken(time.perf_counter() - wall, sum(after[:4]) - sum(before[:4]))
+
+
+def median(taken: Sequence[Taken]) -> Taken:
+    """Return the medians of both."""
+    return Taken(statistics.median(one.wall for one in taken), statistics.median(one.cpu for one in taken))
+
+
+def ratio(ours: Sequence[Taken], theirs: Sequence[Taken]) -> Taken:
+    """Return the medians of the ratios of neighbours in time."""
+    return median([a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def print_line(name: str, ratio: Taken, bound: float, about: Mapping[str, Any], **figures: Taken | float) -> None:
     """Print one figure."""
-    rounded = {key: round(value, 4) for key, value in figures.items()}
-    print(json.dumps({"benchmark": name, "ratio": round(ratio, 3), "bound": bound, **rounded, **about}), flush=True)
-
-
-def pair_ratio(ours: list[float], theirs: list[float]) -> float:
-    """Return the median of the ratios of neighbours in time."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    line: dict[str, Any] = {"benchmark": name, "ratio": round(ratio.wall, 3), "cpuRatio": round(ratio.cpu, 3), "bound": bound}
+    for key, value in figures.items():
+        if isinstance(value, Taken):
+            line |= {f"{key}Seconds": round(value.wall, 3), f"{key}CpuSeconds": round(value.cpu, 3)}
+        else:
+            line[key] = round(value, 3)
+    print(json.dumps(line | dict(about)), flush=True)
 
 
 @dataclass(frozen=True)
@@ -138,9 +175,10 @@ def make_world(root: Path) -> World:
     fact = resolve_base(BaseModelSpec(uri=MODEL), store, root / "scratch")
     base = fetch_location(fact.uri, None, store, root / "scratch")
     adapters, deltas = {}, []
+    layers = linear_layers(base)
     for number in range(DELTAS):
         name, key = f"source-{number}/sft", digest_bytes(f"{number}".encode())
-        tensors = draw_adapter(base, number)
+        tensors = draw_adapter(layers, number)
         folder = root / "adapters" / str(number)
         folder.mkdir(parents=True)
         save_file({f"base_model.model.{module}.weight": tensor for module, tensor in tensors.items()}, folder / "adapter_model.safetensors")
@@ -173,16 +211,21 @@ def make_world(root: Path) -> World:
     return World(EvaluateTask.parse(document), store, base, adapters, root / "items.jsonl", sum(lengths), root / "scratch")
 
 
-def draw_adapter(base: Path, seed: int) -> dict[str, Tensor]:
-    """Return random factors for every linear layer of the blocks, small enough that the model still speaks."""
+def linear_layers(base: Path) -> dict[str, tuple[int, int]]:
+    """Return the shapes of all linear layers of the blocks."""
+    with torch.device("meta"):
+        model: nn.Module = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))  # type: ignore[no-untyped-call]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and ".layers." in name}
+    return {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
+
+
+def draw_adapter(layers: Mapping[str, tuple[int, int]], seed: int) -> dict[str, Tensor]:
+    """Return random factors for every linear layer, small enough that the model still speaks."""
     generator = torch.Generator().manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tensors = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and ".layers." in name:
-            rows, columns = module.weight.shape
-            tensors[f"{name}.lora_A"] = torch.randn(RANK, columns, generator=generator) / columns**0.5
-            tensors[f"{name}.lora_B"] = torch.randn(rows, RANK, generator=generator) * 0.002
+    for name, (rows, columns) in layers.items():
+        tensors[f"{name}.lora_A"] = torch.randn(RANK, columns, generator=generator) / columns**0.5
+        tensors[f"{name}.lora_B"] = torch.randn(rows, RANK, generator=generator) * 0.002
     return tensors
 
 
@@ -194,8 +237,8 @@ def draw_chat(seed: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"Go on: {question}"}, {"role": "assistant", "content": answer}]
 
 
-def measure_trials(world: World, repeats: int) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Return seconds of whole trials, of the leanest and the plain forward pass, in turn, and of the merges alone."""
+def measure_trials(world: World, repeats: int) -> tuple[list[Taken], list[Taken], list[Taken], list[float]]:
+    """Return what whole trials took, the leanest and the plain forward pass in turn, and the seconds of the merges alone."""
     trials = [world.trial(number) for number in range(repeats + 1)]
     evaluator = Evaluator(world.task, world.store, world.scratch)
     evaluator.prepare(trials[0].spec)
@@ -210,7 +253,7 @@ def measure_trials(world: World, repeats: int) -> tuple[list[float], list[float]
     for warm_up in (trial, lean, plain):
         warm_up()
     merges.clear()
-    times: tuple[list[float], list[float], list[float]] = ([], [], [])
+    times: tuple[list[Taken], list[Taken], list[Taken]] = ([], [], [])
     for _ in range(repeats):
         for taken, work in zip(times, (trial, lean, plain), strict=True):
             taken.append(timed(work))
@@ -264,8 +307,8 @@ class Peer:
         self._pristine = {name: parameter.detach().clone() for name, parameter in self._base.named_parameters()}
         self._tokenizer = AutoTokenizer.from_pretrained(world.base)
 
-    def trial(self, number: int, generate: int | None = None) -> float:
-        """Return the seconds of one trial."""
+    def trial(self, number: int, generate: int | None = None) -> Taken:
+        """Return what one trial took."""
         return timed(lambda: self._trial(number, generate))
 
     @torch.no_grad()
@@ -284,13 +327,6 @@ class Peer:
         command = [sys.executable, str(PEER), "--model", str(self._folder), "--items", str(self._world.items), "--dtype", dtype]
         command += ["--threads", str(self._threads), *(["--generate", str(generate)] if generate else [])]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def timed(work: Callable[[], None]) -> float:
-    """Return the seconds of one call."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from autollm_runtime.evaluate.loading import load_merge, load_whole
 from autollm_runtime.evaluate.results import compare, decode_results, encode_results, summarise, to_decimal
 from autollm_runtime.evaluate.subject import Subject
 
-SAMPLE_ANSWERS = 6
+SAMPLE_ANSWERS = 4
 """Answers that are generated in every trial of the test split for people to read."""
 
 _DEFAULT_CONFIDENCE = 0.95

@@ -84,7 +84,7 @@ def build_items(records: Sequence[Record], metrics: Sequence[Metric], encoder: E
     return Items(items, tuple(builder.sequences), tuple(builder.prompts))
 
 
-SAMPLE_CAP = 64
+SAMPLE_CAP = 48
 """Tokens of an answer that is generated for people to read only."""
 
 

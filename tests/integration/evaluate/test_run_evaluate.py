@@ -154,7 +154,7 @@ def test_only_the_test_split_shows_answers_without_being_asked(tmp_path: Path) -
     landscape.trial("test", split="Test")
     evaluate(landscape, tmp_path / "scratch")
     assert not any("answer" in line for line in results_of(landscape, "search"))
-    assert sum("answer" in line for line in results_of(landscape, "test")) == 6
+    assert sum("answer" in line for line in results_of(landscape, "test")) == 4
 
 
 def test_candidates_are_compared_item_by_item(tmp_path: Path) -> None:

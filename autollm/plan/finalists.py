@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from autollm.contract.digests import digest_document
-from autollm.contract.layout import child_name
 from autollm.plan.actions import EnsureTrial
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
-from autollm.plan.landscape import is_pending, ranked
+from autollm.plan.landscape import is_pending, ranked, trial_name
 from autollm.plan.search import best_of
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
@@ -34,7 +33,7 @@ def rank_finalists(snapshot: Snapshot, field: Field, now: datetime) -> Podium:
     if field.landscapes.sample is None:
         return Podium(Step(fields={"best": best_of(found)}), found)
     existing = {_identity(trial): trial for trial in field.landscapes.trials(snapshot, field.landscapes.whole)}
-    again = [existing.get(_identity(trial)) or _whole(snapshot.name, field, trial) for trial in found]
+    again = [existing.get(_identity(trial)) or _whole(snapshot, field, trial) for trial in found]
     missing = [trial for trial in again if _identity(trial) not in existing]
     if not missing and not any(is_pending(trial) for trial in again):
         best = ranked(again)
@@ -64,10 +63,10 @@ def _identity(trial: MergeTrial) -> str:
     return digest_document(normal(trial.spec.weights))
 
 
-def _whole(run: str, field: Field, trial: MergeTrial) -> MergeTrial:
+def _whole(snapshot: Snapshot, field: Field, trial: MergeTrial) -> MergeTrial:
     landscape = field.landscapes.whole
     spec = trial.spec.model_copy(update={"landscape": landscape, "items": None})
-    name = child_name(run, digest_document({"landscape": landscape, "weights": normal(spec.weights)}))
+    name = trial_name(snapshot, {"landscape": landscape, "weights": normal(spec.weights)})
     return MergeTrial(metadata=ChildMetadata(name=name), spec=spec)
 
 

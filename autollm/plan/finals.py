@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from autollm.contract.digests import digest_document
-from autollm.contract.layout import child_name
 from autollm.plan.actions import EnsureTrial
 from autollm.plan.baselines import Row, identity_of
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
-from autollm.plan.landscape import failure_of, is_pending
+from autollm.plan.landscape import failure_of, is_pending, trial_name
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.resources.merge_trial import Comparison, MergeTrial, MergeTrialSpec, Origin
@@ -72,7 +70,7 @@ def _test_trial(snapshot: Snapshot, field: Field, row: Row, number: int, against
     confidence = snapshot.spec.publish.when.confidence if against is not None else None
     asked = {"landscape": landscape, "identity": row.identity, "against": [one.trial for one in compared], "confidence": str(confidence)}
     return MergeTrial(
-        metadata=ChildMetadata(name=child_name(snapshot.name, digest_document(asked))),
+        metadata=ChildMetadata(name=trial_name(snapshot, asked)),
         spec=MergeTrialSpec(
             run=snapshot.name,
             name=row.name,

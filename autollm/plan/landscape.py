@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from autollm.contract.digests import digest_document, short
 from autollm.contract.keys import landscape_digest
+from autollm.contract.layout import child_name
 from autollm.contract.tasks import EvaluatedDelta, EvaluateTask
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.trainings import loaded_model
@@ -81,6 +83,12 @@ def evaluator(run: str, spec: RunSpec, prepared: Prepared, deltas: Mapping[str, 
 def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:
     """Return the task of the evaluator in one slot."""
     return template.model_copy(update={"id": f"{template.id}-{slot}", "slot": slot})
+
+
+def trial_name(snapshot: Snapshot, asked: Mapping[str, object]) -> str:
+    """Return the name of the trial of what is asked: always the same, but a new one where that trial was given up before it was scored."""
+    names = (child_name(snapshot.name, digest_document({**asked, "again": again} if again else asked)) for again in count())
+    return next(name for name in names if (found := snapshot.trial(name)) is None or failure_of(found) != SUPERSEDED)
 
 
 def failure_of(trial: MergeTrial) -> Failure | None:

@@ -74,6 +74,10 @@ class Snapshot:
         """Return a DeltaTraining, or None where there is none of that name."""
         return self._trainings_by_name.get(name)
 
+    def trial(self, name: str) -> MergeTrial | None:
+        """Return a MergeTrial, or None where there is none of that name."""
+        return self._trials_by_name.get(name)
+
     @cached_property
     def _tasks_by_id(self) -> dict[str, TaskState]:
         return {task.id: task for task in self.tasks}
@@ -81,3 +85,7 @@ class Snapshot:
     @cached_property
     def _trainings_by_name(self) -> dict[str, DeltaTraining]:
         return {training.metadata.name: training for training in self.trainings}
+
+    @cached_property
+    def _trials_by_name(self) -> dict[str, MergeTrial]:
+        return {trial.metadata.name: trial for trial in self.trials}

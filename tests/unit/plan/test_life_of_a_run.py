@@ -402,6 +402,22 @@ class TestChangedSpec:
         world.settle()
         assert world.conditions()["Succeeded"][0] == "True"
 
+    @pytest.mark.parametrize(("search", "split"), [({}, "Test"), ({"items": 5}, "Search")])
+    def test_what_was_given_up_is_scored_after_all_where_the_run_goes_back(self, search: dict[str, Any], split: str) -> None:
+        asked = make_run(search={"trials": 3, **search})
+        world = until(World(asked), "SearchComplete") if split == "Test" else World(asked)
+        for _ in range(100):
+            act(world)
+            if any(is_pending(trial) and trial.spec.split == split and trial.spec.items is None for trial in world.trials.values()):
+                break
+            finish_all(world)
+        world.change(make_run(evaluation={"metrics": [{"name": "answers", "match": {}}]}).spec)
+        act(world)
+        assert any(failure_of(trial) == SUPERSEDED for trial in world.trials.values())
+        world.change(asked.spec)
+        world.settle()
+        assert world.conditions()["Succeeded"][0] == "True"
+
     def test_fewer_evaluators_leave_no_trial_behind(self) -> None:
         world = until(World(make_run(search={"parallelism": 3, "trials": 9})), "DeltasReady")
         for _ in range(3):

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from datasets import Dataset  # type: ignore[import-untyped]  # the library has no types
-from trl.trainer import utils as trl_utils
+from datasets import Dataset
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.sft_trainer import SFTTrainer
 
 from autollm.errors import InputError
 from autollm_runtime.train.examples import Example
+from autollm_runtime.train.head import use_learned_head
 from autollm_runtime.train.schedule import MicroBatches, Step
 
-# Only positions that are learned go through the output head. TRL does so on GPUs alone, where its kernels need it; on a CPU the head
-# over every token of the prompts would be a third of a step. The name decides nothing else in that module.
-setattr(trl_utils, "_use_triton", lambda device: True)  # noqa: B010  # TRL does not export it
+use_learned_head()
 
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
 

@@ -51,7 +51,6 @@ class Training:
         tokens = [sum(self.examples[index].length for index in step) for step in self.steps]
         watch = Watch(trainer, self.context, self.task.training, tokens, self.checkpoints, self.policy, before)
         trainer.add_callback(watch)
-        trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(folder) if folder is not None else None)
         if watch.stopped:
             raise Interrupted(f"the training was asked to stop; {watch.trained.step} of {len(self.steps)} steps are saved")
@@ -83,4 +82,6 @@ class Training:
             "processing_class": self.tokenizer,
             "peft_config": learner.adapter,
         }
-        return PairTrainer(ref_model=learner.reference, **common) if pairs else TokenTrainer(**common)
+        trainer = PairTrainer(ref_model=learner.reference, **common) if pairs else TokenTrainer(**common)
+        trainer.remove_callback(PrinterCallback)
+        return trainer

@@ -98,6 +98,11 @@ def _applied(folder: ObjectFolder, run: AutoLLMRun) -> AutoLLMRun:
         )
     known = folder.read("AutoLLMRun", name)
     before = AutoLLMRun.parse(known) if known is not None else None
+    if before is not None and before.spec.artifacts.uri != run.spec.artifacts.uri:
+        raise InputError(
+            f"spec.artifacts.uri: the run in {folder.root.parent} has its deltas and results in {before.spec.artifacts.uri}, not in "
+            f"{run.spec.artifacts.uri}; keep that place, or give the run with the new one a folder of its own by --folder"
+        )
     generation = 1 if before is None else before.metadata.generation + (before.spec != run.spec)
     created = stamp(datetime.now(UTC)) if before is None else before.metadata.creation_timestamp
     metadata = run.metadata.model_copy(update={"generation": generation, "creation_timestamp": created})

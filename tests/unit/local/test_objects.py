@@ -63,6 +63,11 @@ class TestApplying:
         with pytest.raises(InputError, match="is the folder of the run one, not of two; choose another by --folder"):
             RunObjects(folder, make_run("two"))
 
+    def test_artifacts_in_another_place_are_refused(self, folder: ObjectFolder) -> None:
+        RunObjects(folder, make_run(artifacts={"uri": "file:///one"}))
+        with pytest.raises(InputError, match="deltas and results in file:///one, not in file:///two; keep that place, or give"):
+            RunObjects(folder, make_run(artifacts={"uri": "file:///two"}))
+
 
 class TestTrials:
     def test_created_twice_the_first_stays(self, folder: ObjectFolder) -> None:

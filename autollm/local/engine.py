@@ -54,14 +54,14 @@ class Engine:
         suggester: Suggester,
         progress: Progress,
         *,
-        sources_seen: str = "",
+        inputs_seen: str = "",
         on_stage: Callable[[], None] = lambda: None,
     ) -> None:
         self._objects = objects
         self._tasks = tasks
         self._server = server
         self._progress = progress
-        self._sources_seen = sources_seen
+        self._inputs_seen = inputs_seen
         self._on_stage = on_stage
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
@@ -104,7 +104,7 @@ class Engine:
 
     def _reconcile(self) -> tuple[Plan, bool]:
         """Plan once and carry it out; say whether that changed anything, so that planning again may ask for more."""
-        snapshot = self._objects.snapshot(self._tasks.states(), self._sources_seen, self._exhausted)
+        snapshot = self._objects.snapshot(self._tasks.states(), self._inputs_seen, self._exhausted)
         made = plan(snapshot, datetime.now(UTC))
         if self._take_answer(made):
             return made, True

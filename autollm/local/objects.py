@@ -41,7 +41,7 @@ class RunObjects:
                 self._trials[name] = MergeTrial.parse(document)
         return len(self.pending_trials) < len(names)
 
-    def snapshot(self, tasks: tuple[TaskState, ...], sources_seen: str, exhausted: frozenset[str]) -> Snapshot:
+    def snapshot(self, tasks: tuple[TaskState, ...], inputs_seen: str, exhausted: frozenset[str]) -> Snapshot:
         """Return the run as it stands. The states of tasks are older than what is read here: an ended task's report is seen."""
         self.refresh_trials()
         for name, training in self._trainings.items():
@@ -50,7 +50,7 @@ class RunObjects:
         document = self._folder.read("AutoLLMRun", self.run.metadata.name)
         if document is not None and document != self._read:
             self._read, self.run = document, AutoLLMRun.parse(document)
-        return Snapshot(self.run, tuple(self._trainings.values()), tuple(self._trials.values()), tasks, sources_seen, exhausted)
+        return Snapshot(self.run, tuple(self._trainings.values()), tuple(self._trials.values()), tasks, inputs_seen, exhausted)
 
     def write_status(self, status: RunStatus) -> bool:
         """Write the status fields that the planner owns; say whether they differ from what was there."""

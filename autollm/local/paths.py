@@ -39,6 +39,6 @@ class RunFolder:
         return self.root / "server.log"
 
     @property
-    def sources_seen(self) -> Path:
-        """What the sources looked like when they were last looked at."""
-        return self.root / "sources.json"
+    def inputs_seen(self) -> Path:
+        """What sources, base model and ready-made deltas looked like when they were last looked at."""
+        return self.root / "inputs.json"

@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from autollm.local.engine import Engine
+from autollm.local.inputs import look_at_inputs
 from autollm.local.lock import locked
 from autollm.local.objects import RunObjects
 from autollm.local.paths import RunFolder
 from autollm.local.progress import Progress
 from autollm.local.server import WorkerServer
-from autollm.local.sources import look_at_sources
 from autollm.local.suggesting import PatientSuggester
 from autollm.local.tasks import Tasks
 from autollm.plan.plan import Plan
@@ -38,9 +38,9 @@ def run_here(
         objects = RunObjects(folder.objects, run)
         server = WorkerServer(program, folder.server_log, inherited=[lock])
         tasks = Tasks(folder, server, progress.tell, jobs=jobs)
-        seen = look_at_sources(run.spec, folder.sources_seen)
+        seen = look_at_inputs(run.spec, folder.inputs_seen)
         engine = Engine(
-            objects, tasks, server, PatientSuggester(suggester), progress, sources_seen=seen, on_stage=lambda: _written(report, root)
+            objects, tasks, server, PatientSuggester(suggester), progress, inputs_seen=seen, on_stage=lambda: _written(report, root)
         )
         made = engine.run()
         if _is_outdated(root, folder.status(run.metadata.name)):

@@ -45,7 +45,7 @@ class Snapshot:
 
     Attributes:
         run: The document with the status that was last written and what workers reported in it.
-        sources_seen: What the sources looked like when they were last looked at; another text makes the data be prepared again.
+        inputs_seen: What sources, base model and ready-made deltas looked like; another text makes them be prepared again.
         exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
     """
 
@@ -53,7 +53,7 @@ class Snapshot:
     trainings: tuple[DeltaTraining, ...] = ()
     trials: tuple[MergeTrial, ...] = ()
     tasks: tuple[TaskState, ...] = ()
-    sources_seen: str = ""
+    inputs_seen: str = ""
     exhausted: frozenset[str] = frozenset()
 
     @property

@@ -1,4 +1,4 @@
-"""What the sources look like from outside, so that `autollm run` notices new data without reading it."""
+"""What sources, base model and ready-made deltas look like from outside, so that `autollm run` notices a change without reading them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,32 @@ from autollm.resources.run import RunSpec
 from autollm.store import Store, open_location
 
 
-def look_at_sources(spec: RunSpec, remembered: Path) -> str:
-    """Return a digest that changes when a file of a source does: by size and time on this machine, by tag in S3.
+def look_at_inputs(spec: RunSpec, remembered: Path) -> str:
+    """Return a digest that changes when a file that the run starts from does: by size and time on this machine, by tag in S3.
 
-    Where a source cannot be reached, what it looked like last time counts: it is up to the prepare task to say so, if it is needed at all.
+    Where one cannot be reached, what it looked like last time counts: it is up to the prepare task to say so, if it is needed at all.
     """
     known: dict[str, dict[str, str]] = json.loads(remembered.read_bytes()) if remembered.exists() else {}
     seen = {}
-    for source in spec.sources:
-        if source.file is None:
-            continue
+    for uri in dict.fromkeys(_uris(spec)):
         try:
-            seen[source.file.uri] = dict(_look(source.file.uri, spec))
+            seen[uri] = dict(_look(uri, spec))
         except (AutoLLMError, OSError):
-            seen[source.file.uri] = known.get(source.file.uri, {})
+            seen[uri] = known.get(uri, {})
     if seen != known:
         write_atomically(remembered, json.dumps(seen, indent=1).encode())
     return digest_document(seen)
+
+
+def _uris(spec: RunSpec) -> Iterator[str]:
+    yield from (source.file.uri for source in spec.sources if source.file is not None)
+    yield spec.model.uri
+    for ready in spec.deltas or []:
+        if ready.lora is not None:
+            yield ready.lora.uri
+        if ready.full is not None:
+            yield ready.full.tuned
+            yield from [ready.full.base] if ready.full.base is not None else []
 
 
 def _look(uri: str, spec: RunSpec) -> Iterator[tuple[str, str]]:

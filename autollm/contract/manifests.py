@@ -65,7 +65,8 @@ class DeltaManifest(Model):
 
     key: Digest
     form: Literal["Lora", "Full"] = Field(
-        description="Lora: PEFT's adapter_model.safetensors and adapter_config.json, linear in B·A. Full: delta.safetensors, fp32 differences by parameter name."
+        description="Lora: PEFT's adapter_model.safetensors and adapter_config.json, linear in B·A. "
+        "Full: delta.safetensors, fp32 differences by parameter name."
     )
     base: Digest
     dtype: str

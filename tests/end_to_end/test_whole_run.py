@@ -51,12 +51,15 @@ def test_the_winner_is_published_and_better_than_every_baseline(place: Path) -> 
 
 
 def test_the_published_model_loads_with_nothing_of_ours(place: Path) -> None:
-    program = (
-        "import sys, torch; from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1]); tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])\n"
-        "ids = tokenizer.apply_chat_template([{'role': 'user', 'content': 'w007'}], add_generation_prompt=True, return_tensors='pt', return_dict=False)\n"
-        "assert torch.isfinite(model(ids).logits).all(); assert not [name for name in sys.modules if name.startswith('autollm')]"
-    )
+    program = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained(sys.argv[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+asked = [{"role": "user", "content": "w007"}]
+ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=False)
+assert torch.isfinite(model(ids).logits).all()
+assert not [name for name in sys.modules if name.startswith("autollm")]
+"""
     subprocess.run([sys.executable, "-c", program, place / "artifacts" / "revisions" / "r1"], check=True, env=environment())
 
 
@@ -134,7 +137,7 @@ def test_suspended_nothing_starts(place: Path) -> None:
     done = autollm("run", place / "run.json", cwd=place)
     assert done.returncode == 0, done.stderr
     assert set((place / "runs" / "tiny" / "tasks").iterdir()) == tasks
-    assert "suspended" in autollm("status", "runs/tiny", cwd=place).stdout
+    assert "paused" in autollm("status", "runs/tiny", cwd=place).stdout
 
 
 def test_the_same_run_with_everything_in_s3(tmp_path: Path, s3_server: S3Server) -> None:

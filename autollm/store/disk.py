@@ -98,11 +98,11 @@ def _translate(error: OSError, where: str) -> AutoLLMError:
 def _new_file(folder: Path) -> tuple[Path, int]:
     """Made by hand and not by tempfile, whose files only their owner may read: artifacts are shared."""
     for remaining in reversed(range(_TRIES)):
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{RESERVED}{secrets.token_hex(8)}{_SUFFIX}"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # the folder was empty, and somebody who deleted the last object removed it
+        except FileNotFoundError:  # a folder on the way was empty, and somebody who deleted the last object removed it
             if not remaining:
                 raise
     raise AssertionError("unreachable")

@@ -164,6 +164,28 @@ def test_without_hard_links_a_second_maker_still_loses(tmp_path: Path, monkeypat
     assert store.read("a") == b"1"
 
 
+@pytest.mark.parametrize("step", ["mkdir", "open"])
+def test_a_folder_that_a_deleter_takes_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    store = FolderStore(tmp_path)
+    store.write("a", b"1")
+    owner: Any = Path if step == "mkdir" else os
+    real, taken = getattr(owner, step), []
+
+    def interrupted(path: Any, *arguments: Any, **options: Any) -> Any:
+        if not taken and "deep" in str(path):
+            taken.append(path)
+            if step == "open":
+                Path(path).parent.rmdir()
+            else:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(owner, step, interrupted)
+    store.write("deep/below/b", b"2")
+    assert taken
+    assert store.read("deep/below/b") == b"2"
+
+
 _WRITER = """
     import io, os, signal, sys
     from pathlib import Path

@@ -169,7 +169,8 @@ def test_a_folder_that_a_deleter_takes_away_is_made_again(tmp_path: Path, monkey
     store = FolderStore(tmp_path)
     store.write("a", b"1")
     owner: Any = Path if step == "mkdir" else os
-    real, taken = getattr(owner, step), []
+    real = getattr(owner, step)
+    taken: list[Any] = []
 
     def interrupted(path: Any, *arguments: Any, **options: Any) -> Any:
         if not taken and "deep" in str(path):

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from autollm.contract.folder import ObjectFolder
 from autollm.contract.layout import trial_results
 from autollm.statistics import paired_difference, strata_of
 
@@ -78,20 +77,14 @@ def run_seed(folder: Path, seed: int, train_on_all: bool) -> SeedResult:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         clock.write_text(json.dumps(time.monotonic() - start), encoding="utf-8")
     table = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    trials = {
-        json.dumps(trial["spec"]["weights"], sort_keys=True): trial
-        for trial in ObjectFolder(run / "objects").all("MergeTrial")
-        if trial["spec"]["split"] == "Test"
-    }
     scores: dict[str, float] = {}
     items: dict[str, dict[tuple[str, str], float]] = {}
     for row in table["results"]:
         if not row.get("test"):
             continue
-        trial = trials[json.dumps(row["weights"], sort_keys=True)]
-        path = folder / "artifacts" / trial_results(trial["spec"]["run"], trial["metadata"]["name"])
+        path = folder / "artifacts" / trial_results(table["run"], row["testTrial"])
         results = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        scores[row["name"]] = float(row["test"]["score"])
+        scores[row["name"]] = row["test"]["score"]
         items[row["name"]] = {(f"{seed}/{item['source']}", item["id"]): item["score"] for item in results}
     return SeedResult(scores, items, json.loads(clock.read_text(encoding="utf-8")))
 

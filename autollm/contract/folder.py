@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,9 @@ _OBJECT = "object.json"
 def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> bool:
     """Write a file whole or not at all; `exclusive` keeps a file that exists, and then False is returned."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    # Unlike mkstemp's files, for others to read as far as the user's umask lets them.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -38,7 +40,7 @@ def write_atomically(path: Path, data: bytes, *, exclusive: bool = False) -> boo
             os.replace(temporary, path)  # noqa: PTH105  # the pair of os.link above
             return True
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 

@@ -143,3 +143,8 @@ def test_a_summary_is_read_without_importing(tmp_path: Path, monkeypatch: pytest
 
 def test_a_module_that_is_not_there_has_no_summary() -> None:
     assert module_summary("autollm.none") == module_summary("none.at.all") == ""
+
+
+def test_the_package_is_a_program_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "autollm", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("autollm ")

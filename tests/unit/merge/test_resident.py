@@ -148,6 +148,7 @@ def test_a_delta_with_nan_is_refused_by_its_parameter() -> None:
 def test_an_overflowing_sum_fails_and_the_next_candidate_is_right() -> None:
     model, fresh = Net(torch.float16), Net(torch.float16)
     merge = ResidentMerge(model, [A, C])
+    merge.apply({"a": 0.5})
     with pytest.raises(InputError, match="not finite") as caught:
         merge.apply({"c": 1e5})
     assert caught.value.reason == "NonFinite"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from autollm.errors import InputError
+from autollm.store import DiskFullError
 from autollm_runtime.delta import Delta, LowRank
 from autollm_runtime.delta.checkpoint import open_checkpoint
 from autollm_runtime.delta.tuned import open_tuned
@@ -157,6 +160,18 @@ def test_a_sum_that_is_not_finite_leaves_nothing_behind(tmp_path: Path, broken: 
     with pytest.raises(InputError, match=UP) as caught:
         stream_merge(base, [delta], {"d": 1.0}, tmp_path / "out", broken["dtype"])
     assert caught.value.reason == "NonFinite"
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = write_model(tmp_path / "base")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(DiskFullError, match="out"):
+        stream_merge(base, [A], {"a": 1.0}, tmp_path / "out", "Float32")
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 

@@ -2,71 +2,77 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from autollm_runtime.train.memory import is_out_of_memory
-
-TESTS = Path(__file__).parents[2]
-
-# The address space may grow by a little more than the smallest micro-batch needs; the records are long and the batch is large.
-LIMITED = """
-import logging, resource, sys
-from pathlib import Path
-import torch
+from autollm.contract import layout
 from autollm.errors import OutOfMemoryError
-from autollm.contract.manifests import Record
+from autollm_runtime.delta import read_delta
 from autollm_runtime.train.checkpoints import CheckpointPolicy
+from autollm_runtime.train.head import LearnedHead
+from autollm_runtime.train.memory import is_out_of_memory
 from autollm_runtime.train.run import Limits, run_train, train_delta
-from autollm_runtime.train.schedule import MicroBatches
 from support.tiny_model import make_tiny_model
-from support.training import Bench
+from support.training import Bench, sums
 
-logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
-torch.set_num_threads(1)
-folder, more = Path(sys.argv[1]), int(sys.argv[2]) << 20
-bench = Bench(folder, make_tiny_model(folder / "base"))
-
-def task(count):
-    records = [Record(id=str(i), source="s", origin=str(i), text="x" * 500) for i in range(count)]
-    return bench.task(records, {"pretrain": {"batchSize": count}}, max_tokens=512)
-
-warm = task(1)
-run_train(warm, bench.context("warm")[0])
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
-context, reports = bench.context()
-try:
-    train_delta(task(64), context, Limits(CheckpointPolicy(), MicroBatches(64 * 512)))
-    print("trained", reports.delta.tokens)
-except OutOfMemoryError as error:
-    print("refused", error)
-"""
+MORE_THAN_ANY_MACHINE_HAS = 1 << 48
+SETTINGS = {"sft": {"batchSize": 8, "epochs": 2, "learningRate": "1e-2"}}
 
 
-def limited(tmp_path: Path, megabytes: int) -> list[str]:
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    command = [sys.executable, "-c", LIMITED, str(tmp_path), str(megabytes)]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=200).stdout.splitlines()
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, make_tiny_model(tmp_path / "base"))
 
 
-def test_the_micro_batch_is_halved_until_it_fits(tmp_path: Path) -> None:
-    lines = limited(tmp_path, 500)
-    halved = [line for line in lines if line.startswith("out of memory")]
-    assert halved
-    assert "trying 16032" in halved[0]
-    assert lines[-1] == f"trained {64 * 501}"
+def fail_above(monkeypatch: pytest.MonkeyPatch, positions: int, *, after: int = 0) -> None:
+    """Ask the allocator for too much whenever more learned positions than these are computed at once, after so many calls."""
+    head, calls = LearnedHead.apply, []
+
+    def hungry(hidden: torch.Tensor, *rest: Any) -> Any:
+        calls.append(1)
+        if len(hidden) > positions and len(calls) > after:
+            torch.empty(MORE_THAN_ANY_MACHINE_HAS, dtype=torch.uint8)
+        return head(hidden, *rest)
+
+    monkeypatch.setattr(LearnedHead, "apply", hungry)
 
 
-def test_a_single_record_that_does_not_fit_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    lines = limited(tmp_path, 16)
-    assert lines[-1].startswith("refused training s/m needs more memory than there is")
-    assert "computed twice" in lines[-2]
+def factors(bench: Bench, key: str, base: str) -> dict[str, torch.Tensor]:
+    delta = read_delta(bench.store, "d", key, base=base, scratch=bench.folder)
+    return {name: change.b @ change.a for name, change in delta.low_rank.items()}
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_the_micro_batch_is_halved_and_the_delta_stays_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, after: int
+) -> None:
+    task = bench.task(sums(20), SETTINGS)
+    run_train(task, bench.context("roomy")[0])
+    expected = factors(bench, task.spec.key, task.spec.model.digest)
+    bench.store.delete(layout.delta_manifest(task.spec.key))
+    fail_above(monkeypatch, 6, after=after)
+    with caplog.at_level(logging.WARNING):
+        train_delta(task, bench.context("tight")[0], Limits(CheckpointPolicy(seconds=0, share=1e9)))
+    said = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
+    assert 1 <= len(said) <= 3
+    assert "at the same batch size" in said[0]
+    for name, change in factors(bench, task.spec.key, task.spec.model.digest).items():
+        torch.testing.assert_close(change, expected[name], rtol=1e-3, atol=1e-6)
+
+
+def test_a_single_record_that_does_not_fit_is_an_error_with_a_remedy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = bench.task(sums(8), SETTINGS)
+    fail_above(monkeypatch, 0)
+    with caplog.at_level(logging.WARNING), pytest.raises(OutOfMemoryError, match=r"data\.maxTokens"):
+        run_train(task, bench.context()[0])
+    assert "activations computed twice" in caplog.records[-1].getMessage()
+    assert bench.store.stat(layout.delta_manifest(task.spec.key)) is None
 
 
 @pytest.mark.parametrize(

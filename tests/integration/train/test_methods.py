@@ -38,9 +38,9 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, make_tiny_model(tmp_path / "base"))
 
 
-def train(bench: Bench, task: TrainTask, *, micro: int | None = None) -> TrainedDelta:
-    context, reports = bench.context(f"scratch-{micro}-{task.spec.key[-6:]}")
-    train_delta(task, context, Limits(CheckpointPolicy(), MicroBatches(micro) if micro else None))
+def train(bench: Bench, task: TrainTask, *, micro: MicroBatches | None = None) -> TrainedDelta:
+    context, reports = bench.context(f"scratch-{task.spec.key[-6:]}")
+    train_delta(task, context, Limits(CheckpointPolicy(), micro))
     assert reports.delta is not None
     return reports.delta
 
@@ -96,10 +96,10 @@ def test_the_first_loss_is_the_mean_over_the_learned_tokens(
 def test_dpo_is_its_formula_and_starts_at_ln_2(bench: Bench, adapter: dict[str, Any] | None) -> None:
     records = preferences(7)
     settings = {**ONE_STEP, "epochs": 2, "learningRate": "5e-2", "beta": "0.3"}
-    curve = manifest(bench, train(bench, bench.task(records, {"dpo": settings}, adapter=adapter), micro=100)).curve
+    curve = manifest(bench, train(bench, bench.task(records, {"dpo": settings}, adapter=adapter), micro=MicroBatches(100))).curve
     assert curve[0].loss == pytest.approx(0.693147, abs=1e-6)
     one = bench.task(records, {"dpo": {**settings, "epochs": 1}}, adapter=adapter)
-    train(bench, one, micro=100)
+    train(bench, one, micro=MicroBatches(100))
     reference, model = load_model(bench.base, "Float32", CPU), load_model(bench.base, "Float32", CPU)
     with torch.no_grad():
         state = model.state_dict()
@@ -120,7 +120,7 @@ def test_dpo_is_its_formula_and_starts_at_ln_2(bench: Bench, adapter: dict[str, 
 def test_the_micro_batch_does_not_change_the_delta(bench: Bench, kind: str, records: list[Record], adapter: dict[str, Any] | None) -> None:
     task = bench.task(records, {kind: {"batchSize": 4, "epochs": 2, "learningRate": "1e-3"}}, adapter=adapter)
     found = []
-    for micro in (1, 100, 10_000):
+    for micro in (MicroBatches(1), MicroBatches(100), MicroBatches(100, recompute=True), MicroBatches(10_000)):
         train(bench, task, micro=micro)
         found.append(changes(bench, task))
         forget(bench, task)

@@ -46,6 +46,9 @@ KINDS: Mapping[str, frozenset[str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one task, or the fork server, and return the exit code."""
     quieten_libraries()
+    # On a machine that others use too, threads that spin while they wait for one another take ten times as long as those that sleep.
+    # OpenMP reads this once, when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = _parser().parse_args(argv)
     if options.command == "serve":
         from autollm_runtime.worker.serve import serve

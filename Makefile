@@ -7,7 +7,7 @@ export UV_LINK_MODE ?= copy
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install quickstart check lint types contracts unit test soak bench lock generate browser clean
+.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser clean
 
 help:             ## Tell what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,8 +46,11 @@ test: check browser  ## Every test
 soak: $(INSTALLED) browser  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
 
-bench: $(INSTALLED)  ## Every figure, one JSON line each
-	@for program in benchmarks/[a-z]*.py; do $(BIN)/python $$program || exit 1; done
+bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
+	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+
+seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one
+	@$(BIN)/python benchmarks/quickstart_seeds.py
 
 generate: $(INSTALLED)  ## Write what is generated from the types: CRDs, schema, reference
 	@$(BIN)/python -m autollm.resources.generate

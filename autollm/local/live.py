@@ -88,7 +88,7 @@ def bars(snapshot: Snapshot, plan: Plan) -> Iterator[Bar]:
     trials, rows = plan.status.trials, plan.status.results or []
     match plan.state.reason:
         case "Training":
-            yield from _trainings(snapshot)
+            yield from _trainings(_planned(snapshot, plan))
         case "Searching" if trials is not None:
             yield Bar("Searching", trials.succeeded + trials.failed, snapshot.spec.search.trials, "trials")
         case "Testing":
@@ -97,8 +97,8 @@ def bars(snapshot: Snapshot, plan: Plan) -> Iterator[Bar]:
             yield Bar(reason)
 
 
-def _trainings(snapshot: Snapshot) -> Iterator[Bar]:
-    for training in snapshot.trainings:
+def _trainings(state: RunState) -> Iterator[Bar]:
+    for training in state.current_trainings:
         status = training.status
         if status is not None and status.progress is not None and status.delta is None and status.failure is None:
             yield Bar(training.spec.delta, status.progress.step, status.progress.steps, "steps", _learned(status.progress))

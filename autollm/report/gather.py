@@ -46,7 +46,7 @@ def _data(manifest: str, store: Store) -> DataManifest | None:
 def _deltas(state: RunState, store: Store) -> Iterator[tuple[str, DeltaManifest]]:
     prepared = state.status.prepared
     imported = {one.name: one.key for one in prepared.imported} if prepared else {}
-    trained = {training.spec.delta: training.spec.key for training in state.trainings if training.status and training.status.delta}
+    trained = {training.spec.delta: training.spec.key for training in state.current_trainings if training.status and training.status.delta}
     for name, key in (imported | trained).items():
         try:
             yield name, DeltaManifest.parse(json.loads(store.read(layout.delta_manifest(key))))

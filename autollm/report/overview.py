@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +11,7 @@ from rich.text import Text
 from autollm.plan.conditions import STAGES
 from autollm.report.state import RunState
 from autollm.report.table import results_table
+from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.metadata import Condition
 
 _DONE, _WORKING, _FAILED, _REFUSED, _AHEAD = ("✓", "green"), ("▸", "bold"), ("✗", "red"), ("–", "yellow"), ("·", "dim")
@@ -84,14 +85,20 @@ def _failures(state: RunState) -> Iterator[str]:
     stalled = state.condition("Stalled")
     if stalled is not None and stalled.status == "True":
         yield f"{stalled.reason}: {stalled.message}"
-    for training in state.trainings:
+    for training in _trainings(state):
         failure = training.status.failure if training.status else None
         if failure is not None:
             yield f"{training.spec.delta}: {failure.reason}: {failure.message}"
 
 
+def _trainings(state: RunState) -> Sequence[DeltaTraining]:
+    """Return the trainings that this stage is about: none while changed data or a changed document is still being prepared."""
+    condition = state.condition("DeltasReady")
+    return state.current_trainings if condition is not None and condition.reason != "NotReached" else ()
+
+
 def _steps(state: RunState) -> Iterator[str]:
-    for training in state.trainings:
+    for training in _trainings(state):
         status = training.status
         if status is not None and status.failure is None and status.delta is None and (progress := status.progress) is not None:
             loss = f", loss {progress.loss:.3f}" if progress.loss is not None else ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.plan.landscape import SUPERSEDED, failure_of
 from autollm.plan.revisions import latest_revision
+from autollm.plan.trainings import planned_trainings
 from autollm.plan.weights import normal
 from autollm.resources import AutoLLMRun, DeltaTraining, MergeTrial
 from autollm.resources.facts import PublishedRevision
@@ -21,7 +23,7 @@ BASE, WINNER, PUBLISHED = "base", "auto", "published"
 
 @dataclass(frozen=True)
 class RunState:
-    """A run and its children as they stand."""
+    """A run and all the children it ever had, as they stand."""
 
     run: AutoLLMRun
     trainings: tuple[DeltaTraining, ...]
@@ -49,6 +51,15 @@ class RunState:
     def row(self, name: str) -> ResultRow | None:
         """Return one row of the results table."""
         return next((row for row in self.rows if row.name == name), None)
+
+    @cached_property
+    def current_trainings(self) -> tuple[DeltaTraining, ...]:
+        """The trainings that the document and the prepared data ask for; those of an earlier document or of earlier data are not."""
+        prepared = self.status.prepared
+        if prepared is None:
+            return ()
+        planned = {training.name(self.run.metadata.name) for training in planned_trainings(self.run.spec, prepared)}
+        return tuple(training for training in self.trainings if training.metadata.name in planned)
 
     @property
     def search_trials(self) -> list[MergeTrial]:

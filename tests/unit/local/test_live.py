@@ -89,6 +89,15 @@ def test_each_training_has_a_bar_of_its_steps() -> None:
     assert "left" not in text, "nobody can tell the rate from one look"
 
 
+def test_a_training_of_an_earlier_document_has_no_bar() -> None:
+    world = at_training(World(make_run()))
+    at_step(world, 3)
+    world.change(make_run(training={"methods": [{"name": "sft", "sft": {"epochs": 2}}]}).spec)
+    at_training(world)
+    assert world.plan().state.reason == "Training"
+    assert "3/12" not in drawn(world)
+
+
 @pytest.mark.parametrize(("seconds", "rate", "left"), [(1.0, "3.0 steps/s", "0:02 left"), (600.0, "0.3 steps/min", "20:00 left")])
 def test_rate_and_time_left_follow_from_what_was_seen(seconds: float, rate: str, left: str) -> None:
     world, screen = at_training(World(make_run())), Screen()

@@ -15,6 +15,8 @@ from autollm.resources.metadata import Failure
 from support.sample_run import sample_run, training_under_way, write_sample_run
 from support.world import AnyErrand
 
+METHODS = [{"name": "sft", "sft": {"learningRate": "2e-3", "batchSize": 8}}]
+
 
 def printed(state: RunState, *, at_work: bool = True) -> str:
     stream = io.StringIO()
@@ -73,6 +75,30 @@ def test_a_failed_training_is_named_with_its_message(tmp_path: Path) -> None:
     assert marks(text)["SearchComplete"] == "·"
     assert "code/sft: OutOfMemory: not even one record fits: lower data.maxTokens" in text
     assert any(isinstance(training, DeltaTraining) and training.status and training.status.failure for training in state.trainings)
+
+
+def test_trainings_of_an_earlier_document_are_not_shown(tmp_path: Path) -> None:
+    """The one failed, the other was stopped half-way; then the document was changed, and neither is of the run any more."""
+    failure = Failure(reason="OutOfMemory", message="not even one record fits: lower data.maxTokens")
+    state = read_state(write_sample_run(tmp_path, until=training_under_way))
+    half_done = next(one for one in state.trainings if one.status is not None and one.status.progress is not None)
+    assert half_done.status is not None
+    failed = half_done.model_copy(update={"status": half_done.status.model_copy(update={"progress": None, "failure": failure})})
+    for trainings, shown in (((half_done,), "step 45 of 100"), ((failed,), "OutOfMemory")):
+        assert shown in printed(RunState(state.run, trainings, ()))
+        changed = state.run.spec.model_copy(update={"training": sample_run(tmp_path, training={"methods": METHODS}).spec.training})
+        later = RunState(state.run.model_copy(update={"spec": changed}), trainings, ())
+        assert later.current_trainings == ()
+        assert shown not in printed(later)
+
+
+def test_while_changed_data_is_prepared_no_training_is_shown(tmp_path: Path) -> None:
+    state = read_state(write_sample_run(tmp_path, until=training_under_way))
+    conditions = [
+        one.model_copy(update={"reason": "NotReached"}) if one.type == "DeltasReady" else one for one in state.status.conditions or []
+    ]
+    preparing = state.run.model_copy(update={"status": state.status.model_copy(update={"conditions": conditions})})
+    assert "step 45" not in printed(RunState(preparing, state.trainings, ()))
 
 
 def test_a_model_that_the_gate_held_back_is_no_failure(tmp_path: Path) -> None:

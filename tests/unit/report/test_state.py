@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autollm.contract.digests import digest_bytes
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.plan.landscape import SUPERSEDED
@@ -65,6 +66,15 @@ def test_trials_that_a_change_gave_up_are_left_out(finished: Path) -> None:
     others = [trial for trial in state.trials if trial.metadata.name != given_up.metadata.name]
     changed = dataclasses.replace(state, trials=(*others, given_up))
     assert [trial.spec.number for trial in changed.search_trials] == [*range(3), *range(4, 24)]
+
+
+def test_of_two_trainings_of_one_name_the_one_that_the_prepared_data_ask_for_is_current(finished: Path) -> None:
+    state = read_state(finished)
+    current = state.current_trainings[0]
+    spec = current.spec.model_copy(update={"key": digest_bytes(b"of the data before")})
+    earlier = current.model_copy(update={"metadata": current.metadata.model_copy(update={"name": "quickstart-0000000000"}), "spec": spec})
+    for trainings in ((earlier, *state.trainings), (*state.trainings, earlier)):
+        assert dataclasses.replace(state, trainings=trainings).current_trainings == state.trainings
 
 
 def test_a_run_that_has_not_begun_has_nothing(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from autollm.store import Store, open_store
 from autollm_runtime.delta import publish_delta
 from autollm_runtime.evaluate.budget import budget_for
 from autollm_runtime.evaluate.evaluator import Evaluator
-from autollm_runtime.evaluate.loading import load_subject
+from autollm_runtime.evaluate.loading import load_merge
 from autollm_runtime.model.base import resolve_base
 from autollm_runtime.model.fetch import fetch_location
 from autollm_runtime.model.loading import quiet_libraries
@@ -72,7 +72,7 @@ def main() -> None:
         peer = Peer(world, Path(name) / "merged", options.threads)
         theirs = median([peer.trial(number) for number in range(options.peer_repeats)]) - bare
         # Never below what the merge alone took: the trial shares what all prompts begin with, and may end before the bare pass.
-        overhead = (trial - bare).at_least(statistics.median(merges))
+        overhead = (trial - bare).at_least(median(merges))
         print_line("trial-overhead", theirs / overhead, 50, about, overhead=overhead, peerOverhead=theirs)
         one_by_one = peer.trial(0, generate=ANSWER_TOKENS)
         print_line("trial-whole", one_by_one / trial, 10, about, trial=trial, peerTrial=one_by_one)
@@ -91,12 +91,12 @@ class Taken:
     def __truediv__(self, other: Taken) -> Taken:
         return Taken(self.wall / other.wall, self.cpu / other.cpu)
 
-    def at_least(self, seconds: float) -> Taken:
-        """Return what was taken, raised to a lower bound."""
-        return Taken(max(self.wall, seconds), max(self.cpu, seconds))
+    def at_least(self, other: Taken) -> Taken:
+        """Return the larger of both, each measure by itself."""
+        return Taken(max(self.wall, other.wall), max(self.cpu, other.cpu))
 
 
-def timed(work: Callable[[], None]) -> Taken:
+def timed(work: Callable[[], object]) -> Taken:
     """Return what one call took, its child processes included."""
     wall, before = time.perf_counter(), os.times()
     work()
@@ -237,27 +237,24 @@ def draw_chat(seed: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"Go on: {question}"}, {"role": "assistant", "content": answer}]
 
 
-def measure_trials(world: World, repeats: int) -> tuple[list[Taken], list[Taken], list[Taken], list[float]]:
-    """Return what whole trials took, the leanest and the plain forward pass in turn, and the seconds of the merges alone."""
+def measure_trials(world: World, repeats: int) -> list[list[Taken]]:
+    """Return what whole trials took, the leanest and the plain forward pass, and merges alone, one after the other in turn."""
     trials = [world.trial(number) for number in range(repeats + 1)]
     evaluator = Evaluator(world.task, world.store, world.scratch)
     evaluator.prepare(trials[0].spec)
-    subject = load_subject(world.base, world.task.model.dtype, world.task.max_tokens)
+    subject, merge = load_merge(world.task, world.store, world.scratch)
     lean, plain = bare_passes(subject.model, encode(world, subject.encoder))
-    merges: list[float] = []
-
-    def trial() -> None:
-        result = evaluator.score(trials.pop(), lambda: None)
-        merges.append(float(result.seconds.merge))
-
-    for warm_up in (trial, lean, plain):
+    numbers = iter(range(repeats + 1))
+    works: list[Callable[[], object]] = [
+        lambda: evaluator.score(trials.pop(), lambda: None),
+        lean,
+        plain,
+        lambda: merge.apply(weights_of(world.adapters, next(numbers))),
+    ]
+    for warm_up in works:
         warm_up()
-    merges.clear()
-    times: tuple[list[Taken], list[Taken], list[Taken]] = ([], [], [])
-    for _ in range(repeats):
-        for taken, work in zip(times, (trial, lean, plain), strict=True):
-            taken.append(timed(work))
-    return (*times, merges)
+    turns = [[timed(work) for work in works] for _ in range(repeats)]
+    return [list(taken) for taken in zip(*turns, strict=True)]
 
 
 def encode(world: World, encoder: Any) -> list[Encoded]:

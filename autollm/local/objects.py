@@ -8,7 +8,7 @@ from typing import Any
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.plan.conditions import stamp
-from autollm.plan.landscape import is_pending
+from autollm.plan.landscape import failure_of, is_pending
 from autollm.plan.snapshot import Snapshot, TaskState
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
 from autollm.resources.merge_trial import MergeTrial
@@ -26,6 +26,7 @@ class RunObjects:
         self._read: dict[str, Any] = {}
         self._trainings = {document["metadata"]["name"]: DeltaTraining.parse(document) for document in folder.all("DeltaTraining")}
         self._trials = {document["metadata"]["name"]: MergeTrial.parse(document) for document in folder.all("MergeTrial")}
+        self._failed_before = frozenset(name for name, trial in self._trials.items() if failure_of(trial) is not None)
 
     @property
     def pending_trials(self) -> list[str]:
@@ -50,7 +51,8 @@ class RunObjects:
         document = self._folder.read("AutoLLMRun", self.run.metadata.name)
         if document is not None and document != self._read:
             self._read, self.run = document, AutoLLMRun.parse(document)
-        return Snapshot(self.run, tuple(self._trainings.values()), tuple(self._trials.values()), tasks, inputs_seen, exhausted)
+        children = tuple(self._trainings.values()), tuple(self._trials.values())
+        return Snapshot(self.run, *children, tasks, inputs_seen, exhausted, self._failed_before)
 
     def write_status(self, status: RunStatus) -> bool:
         """Write the status fields that the planner owns; say whether they differ from what was there."""

@@ -10,7 +10,7 @@ from autollm.plan.actions import EnsureTrial
 from autollm.plan.baselines import Row, identity_of
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
-from autollm.plan.landscape import failure_of, is_pending, trial_name
+from autollm.plan.landscape import NON_FINITE, failure_of, is_pending, trial_name
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.resources.merge_trial import Comparison, MergeTrial, MergeTrialSpec, Origin
@@ -53,7 +53,10 @@ def examine(snapshot: Snapshot, field: Field, rows: Sequence[Row], now: datetime
 
 def _finished(winner: MergeTrial) -> Step:
     failure = failure_of(winner)
-    return _failed("TestFailed", f"The winner could not be scored on the test split: {failure.message}") if failure else Step()
+    if failure is None:
+        return Step()
+    remedy = "" if failure.reason == NON_FINITE else " Run again to try it once more."
+    return _failed("TestFailed", f"The winner could not be scored on the test split: {failure.message.rstrip('.')}.{remedy}")
 
 
 def _failed(reason: str, message: str) -> Step:

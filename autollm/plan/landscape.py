@@ -18,6 +18,8 @@ from autollm.resources.metadata import Failure
 from autollm.resources.run import RunSpec
 
 SUPERSEDED = Failure(reason="Superseded", message="The run changed before this trial was scored.")
+NON_FINITE = "NonFinite"
+"""The reason of a failure that lies in the candidate itself and comes back however often it is scored."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,16 @@ class Landscapes:
     test: str
 
     def trials(self, snapshot: Snapshot, landscape: str) -> list[MergeTrial]:
-        """Return the trials of one landscape by number, those left out that were given up before they were scored."""
-        found = [trial for trial in snapshot.trials if trial.spec.landscape == landscape and failure_of(trial) != SUPERSEDED]
+        """Return the trials of one landscape by number, without those given up before they were scored.
+
+        Without those to be tried once more either, except in the search, which has room for trials that fail.
+        """
+        searching = landscape == self.search
+        found = [
+            trial
+            for trial in snapshot.trials
+            if trial.spec.landscape == landscape and (failure_of(trial) != SUPERSEDED if searching else not _is_void(snapshot, trial))
+        ]
         return sorted(found, key=lambda trial: (trial.spec.number, trial.metadata.name))
 
     def contains(self, trial: MergeTrial) -> bool:
@@ -86,9 +96,16 @@ def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:
 
 
 def trial_name(snapshot: Snapshot, asked: Mapping[str, object]) -> str:
-    """Return the name of the trial of what is asked: always the same, but a new one where that trial was given up before it was scored."""
+    """Return the name of the trial of what is asked: always the same, but a new one where that trial is void."""
     names = (child_name(snapshot.name, digest_document({**asked, "again": again} if again else asked)) for again in count())
-    return next(name for name in names if (found := snapshot.trial(name)) is None or failure_of(found) != SUPERSEDED)
+    return next(name for name in names if (found := snapshot.trial(name)) is None or not _is_void(snapshot, found))
+
+
+def _is_void(snapshot: Snapshot, trial: MergeTrial) -> bool:
+    """Say whether another takes the place of this one: it was given up, or failed before the run was asked for again."""
+    failure = failure_of(trial)
+    again = trial.metadata.name in snapshot.failed_before and failure is not None and failure.reason != NON_FINITE
+    return failure == SUPERSEDED or again
 
 
 def failure_of(trial: MergeTrial) -> Failure | None:

@@ -47,6 +47,7 @@ class Snapshot:
         run: The document with the status that was last written and what workers reported in it.
         inputs_seen: What sources, base model and ready-made deltas looked like; another text makes them be prepared again.
         exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
+        failed_before: Trials that had failed when somebody asked for the run again; tests among them are tried once more.
     """
 
     run: AutoLLMRun
@@ -55,6 +56,7 @@ class Snapshot:
     tasks: tuple[TaskState, ...] = ()
     inputs_seen: str = ""
     exhausted: frozenset[str] = frozenset()
+    failed_before: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

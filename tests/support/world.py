@@ -23,7 +23,7 @@ from autollm.plan.actions import (
     candidate_trial,
 )
 from autollm.plan.conditions import stamp
-from autollm.plan.landscape import is_pending
+from autollm.plan.landscape import failure_of, is_pending
 from autollm.plan.plan import Plan, plan
 from autollm.plan.snapshot import Snapshot, TaskState
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingSpec, DeltaTrainingStatus
@@ -69,6 +69,7 @@ class World:
         self.revisions: dict[str, PublishedRevision] = {}
         self.deltas: set[str] = set()
         self.exhausted: set[str] = set()
+        self.failed_before: frozenset[str] = frozenset()
         self.now = START
         self.done: list[str] = []
         self.fails: Callable[[AnyErrand | MergeTrial], Failure | None] = lambda work: None
@@ -76,7 +77,8 @@ class World:
     def snapshot(self) -> Snapshot:
         """Return the world as a planner sees it."""
         states = tuple(state for _, state in self.tasks.values())
-        return Snapshot(self.run, tuple(self.trainings.values()), tuple(self.trials.values()), states, exhausted=frozenset(self.exhausted))
+        children = tuple(self.trainings.values()), tuple(self.trials.values())
+        return Snapshot(self.run, *children, states, exhausted=frozenset(self.exhausted), failed_before=self.failed_before)
 
     def plan(self) -> Plan:
         """Plan, and write the status as a shell does before it acts."""
@@ -91,6 +93,11 @@ class World:
         """Let the user apply another spec."""
         metadata = self.run.metadata.model_copy(update={"generation": self.run.metadata.generation + 1})
         self.run = self.run.model_copy(update={"metadata": metadata, "spec": spec})
+
+    def run_again(self) -> None:
+        """Let the user ask for the run again: another engine knows of no task, and of trials what they came to."""
+        self.tasks.clear()
+        self.failed_before = frozenset(name for name, trial in self.trials.items() if failure_of(trial) is not None)
 
     def act(self, action: Action) -> None:
         """Carry out one action; once more changes nothing."""

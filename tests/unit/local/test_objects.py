@@ -42,6 +42,14 @@ def snapshot_of(objects: RunObjects) -> dict[str, MergeTrial]:
     return {trial.metadata.name: trial for trial in objects.snapshot((), "", frozenset()).trials}
 
 
+def test_trials_that_failed_before_are_those_of_earlier_engines(folder: ObjectFolder) -> None:
+    objects = RunObjects(folder, make_run())
+    objects.create_trial(trial())
+    objects.fail_trial("demo-1", SUPERSEDED)
+    assert objects.snapshot((), "", frozenset()).failed_before == frozenset()
+    assert RunObjects(folder, make_run()).snapshot((), "", frozenset()).failed_before == {"demo-1"}
+
+
 class TestApplying:
     def test_a_new_run_has_generation_one_and_a_time(self, folder: ObjectFolder) -> None:
         run = RunObjects(folder, make_run()).run

@@ -9,7 +9,7 @@ from autollm.store.port import (
     Store,
     StoreUnavailableError,
 )
-from autollm.store.uri import open_location, open_store
+from autollm.store.uri import open_beside, open_location, open_store
 
 __all__ = [
     "AccessDeniedError",
@@ -19,6 +19,7 @@ __all__ = [
     "Stat",
     "Store",
     "StoreUnavailableError",
+    "open_beside",
     "open_location",
     "open_store",
 ]

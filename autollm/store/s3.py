@@ -36,6 +36,7 @@ class S3Store:
         self, bucket: str, prefix: str = "", *, endpoint: str | None = None, region: str | None = None, part_size: int = _PART
     ) -> None:
         self.uri = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
+        self.endpoint, self.region = endpoint, region
         self._bucket = bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._client = make_client(endpoint, region)

@@ -62,6 +62,19 @@ def open_location(uri: str, *, endpoint: str | None = None, region: str | None =
             return FolderStore(path.parent), path.name
 
 
+def open_beside(store: Store, uri: str) -> tuple[Store, str]:
+    """Return what `open_location` does, where S3 means the server of `store`: the endpoint and region of the artifacts.
+
+    Errors are those of `open_store`.
+    """
+    if _scheme(uri) == "s3":
+        from autollm.store.s3 import S3Store
+
+        if isinstance(store, S3Store):
+            return open_location(uri, endpoint=store.endpoint, region=store.region)
+    return open_location(uri)
+
+
 def _scheme(uri: str) -> str:
     scheme, separator, _ = uri.partition("://")
     if not separator:

@@ -17,7 +17,7 @@ from autollm.contract.manifests import DeltaManifest
 from autollm.errors import InputError
 from autollm.resources.facts import DeltaFact, ImportedDelta, ModelFact
 from autollm.resources.training import LoraDelta, ReadyDelta, TaskVector
-from autollm.store import Store, open_location
+from autollm.store import Store, open_beside
 from autollm_runtime.delta.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, read_adapter
 from autollm_runtime.delta.artifacts import check_finite, find_delta, publish_delta
 from autollm_runtime.delta.checkpoint import Checkpoint, open_checkpoint, read_header
@@ -55,7 +55,7 @@ def fetch_adapter(uri: str, store: Store, scratch: Path) -> Path:
     """Return a local folder with an adapter's two files, in place where they lie on this machine."""
     if uri.startswith("hf://"):
         return fetch_location(uri, None, store, scratch)
-    holder, key = open_location(uri)
+    holder, key = open_beside(store, uri)
     local = holder.local_path(key)
     if local is not None:
         if not local.is_dir():

@@ -8,7 +8,7 @@ from autollm.contract.digests import digest_bytes, short
 from autollm.errors import InputError, IntegrityError
 from autollm.resources.delta_training import LoadedModel
 from autollm.resources.facts import ModelFact
-from autollm.store import Store, open_location
+from autollm.store import Store, open_beside
 from autollm.store.hub import parse_hub_uri, snapshot
 from autollm_runtime.model.folder import inspect_folder, is_model_file
 
@@ -30,14 +30,17 @@ def fetch_model(model: LoadedModel | ModelFact, store: Store, scratch: Path) -> 
 
 
 def fetch_location(uri: str, revision: str | None, store: Store, scratch: Path) -> Path:
-    """Return a local path of the folder or file at a URI, unchecked; copies go below `scratch` and are made once."""
+    """Return a local path of the folder or file at a URI, unchecked; copies go below `scratch` and are made once.
+
+    `store` is the artifacts: what lies in S3 is read from their endpoint and region.
+    """
     if uri.startswith("hf://"):
         source = parse_hub_uri(uri, revision)
         return snapshot(source.name, source.revision)
     if uri.startswith(f"{store.uri}/"):
         holder, key = store, uri.removeprefix(f"{store.uri}/")
     else:
-        holder, key = open_location(uri)
+        holder, key = open_beside(store, uri)
     local = holder.local_path(key)
     return local if local is not None else _copy(uri, holder, key.removesuffix("/"), scratch)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from autollm.local.engine import Engine
 from autollm.local.inputs import look_at_inputs
 from autollm.local.lock import locked
+from autollm.local.lost import forget_lost
 from autollm.local.objects import RunObjects
 from autollm.local.paths import RunFolder
 from autollm.local.progress import Progress
@@ -35,6 +36,7 @@ def run_here(
     """
     folder = RunFolder(root)
     with closing(progress), _disk_errors(root), locked(folder.lock) as lock, closing(Suggester()) as suggester:
+        forget_lost(folder.objects, run.metadata.name)
         objects = RunObjects(folder.objects, run)
         server = WorkerServer(program, folder.server_log, inherited=[lock])
         tasks = Tasks(folder, server, progress.tell, jobs=jobs)
@@ -54,7 +56,7 @@ def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFullError(f"no space is left below {root}: free some, then run again to go on") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             message = f"{error.filename or root} may not be written: check its owner and permissions, or choose another folder by --folder"
@@ -71,6 +73,7 @@ def _is_outdated(root: Path, status: Path) -> bool:
 def _written(report: Callable[[Path], object], root: Path) -> None:
     try:
         report(root)
-    except Exception:
-        # A run of hours does not end because its page cannot be drawn; `autollm report` draws it again.
-        _log.exception("the report cannot be written")
+    except Exception as error:
+        # A run of hours does not end because its page cannot be drawn.
+        detailed = _log.isEnabledFor(logging.DEBUG)
+        _log.warning("the report cannot be written (%s); `autollm report %s` tries again", error, root, exc_info=detailed)

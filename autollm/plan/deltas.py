@@ -68,7 +68,7 @@ def _outcome(counts: DeltaCounts, failed: Sequence[Standing], *, unfinished: boo
         return Working("Training", progress), Verdict("DeltasReady", "Unknown", "Training", progress)
     if failed:
         first = next((standing for standing in failed if standing.failure and standing.failure.reason != "StartFailed"), failed[0])
-        told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}"
+        told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}".rstrip(".") + "."
         others = f" {len(failed) - 1} more failed too." if len(failed) > 1 else ""
         message = f"{told}{others} {progress} Run again to try what failed once more."
         return Ended(False, "TrainingFailed", message), Verdict("DeltasReady", "False", "TrainingFailed", message)

@@ -35,6 +35,7 @@ def run_prepare(task: PrepareTask, context: Context) -> None:
     """
     artifacts = task.spec.artifacts
     store = open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region)
+    next(iter(store.list("data/")), None)  # artifacts that cannot be reached are told before an hour is spent on the data
     model = resolve_base(task.spec.model, store, context.scratch)
     base = fetch_location(model.uri, model.revision, store, context.scratch)
     context.check_stop()

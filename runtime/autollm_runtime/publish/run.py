@@ -23,6 +23,7 @@ from autollm_runtime.delta.artifacts import read_delta, read_manifest
 from autollm_runtime.merge.stream import stream_merge
 from autollm_runtime.model.fetch import fetch_model
 from autollm_runtime.publish.revision import Claim, claim_revision, point_latest, prune_revisions, read_revision
+from autollm_runtime.publish.stopping import write_stops
 from autollm_runtime.publish.verify import verify_merge
 from autollm_runtime.worker.context import Context
 
@@ -79,6 +80,7 @@ def _make(task: PublishTask, context: Context, store: Store, claim: Claim, folde
     deltas = [read_delta(store, delta.name, delta.key, base=task.model.digest, scratch=context.scratch) for delta in task.deltas]
     context.check_stop()
     merged = stream_merge(base, deltas, weights, folder, task.model.dtype, threads=context.threads)
+    write_stops(folder)
     context.check_stop()
     verify_merge(folder, base, deltas, weights, task.model.dtype)
     context.check_stop()

@@ -15,7 +15,8 @@ from autollm_runtime.delta.values import Delta
 from autollm_runtime.merge.resident import ResidentMerge
 from autollm_runtime.merge.stored import stored_parameters
 from autollm_runtime.model.dtypes import torch_dtype
-from autollm_runtime.model.loading import load_model, load_tokenizer
+from autollm_runtime.model.loading import load_model
+from autollm_runtime.publish.stopping import GENERATION_CONFIG, stops_of, trained_stops
 
 _PROBE = 16
 """Tokens whose logits are compared."""
@@ -28,11 +29,20 @@ def verify_merge(folder: Path, base: Path, deltas: Sequence[Delta], weights: Map
     """Raise InputError (reason NotVerified) unless a folder loads and is the merge of base and deltas.
 
     The sum is made a second time, in memory and by the code that scored the trials; every parameter of the loaded model may be off
-    by one rounding, and the logits must be finite. One model is in memory at a time, beside the changed parameters.
+    by one rounding, the logits must be finite, and generation must stop at the tokens with which training ended answers. One model is in
+    memory at a time, beside the changed parameters.
     """
     expected, logits = _in_memory(base, deltas, weights, dtype)
-    load_tokenizer(folder)
+    stops = trained_stops(folder)
     model = load_model(folder, dtype, torch.device("cpu"))
+    generation = model.generation_config
+    unknown = stops.difference(stops_of(generation.eos_token_id) if generation is not None else [])
+    if unknown:
+        raise InputError(
+            f"{GENERATION_CONFIG} in {folder} lacks the tokens {sorted(unknown)} in eos_token_id, with which answers were trained to end: "
+            "served, the model would not stop; publish again",
+            reason="NotVerified",
+        )
     if not bool(torch.isfinite(_logits(model)).all()):
         raise InputError(
             f"the merged model in {folder} answers with NaN or infinity; search the weights in narrower bounds", reason="NonFinite"

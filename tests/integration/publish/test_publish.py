@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -34,6 +35,7 @@ from autollm_runtime.merge import ResidentMerge, stream_merge
 from autollm_runtime.model.folder import inspect_folder
 from autollm_runtime.publish import run_pin, run_publish
 from autollm_runtime.publish.revision import claim_revision
+from autollm_runtime.publish.stopping import write_stops
 from autollm_runtime.worker.context import Context
 from support.adapters import write_adapter
 from support.tiny_model import make_tiny_model
@@ -61,6 +63,15 @@ class Place:
     store: Store
     data: str
     heard: Heard = field(default_factory=Heard)
+
+    def deltas(self) -> None:
+        """Put the deltas of the base into the artifacts, in place of those of another."""
+        digest = inspect_folder(self.base, "base").digest()
+        for seed, name in enumerate(WEIGHTS):
+            key = digest_bytes(name.encode())
+            self.store.delete(layout.delta_manifest(key))
+            manifest = DeltaManifest(key=key, form="Lora", base=digest, dtype="BFloat16", prefix="", files=[])
+            publish_delta(self.store, key, write_adapter(self.folder / "adapters" / str(seed), MODULES, seed=seed), manifest)
 
     def task(self, trial: str = "demo-1", keep: int | None = None, pin: str | None = None, **weights: Decimal) -> PublishTask:
         chosen = WEIGHTS | weights
@@ -110,17 +121,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(base: Path, tmp_path: Path) -> Place:
     store = open_store(str(tmp_path / "artifacts"))
-    digest = inspect_folder(base, "base").digest()
-    for seed, name in enumerate(WEIGHTS):
-        key = digest_bytes(name.encode())
-        manifest = DeltaManifest(key=key, form="Lora", base=digest, dtype="BFloat16", prefix="", files=[])
-        publish_delta(store, key, write_adapter(tmp_path / "adapters" / str(seed), MODULES, seed=seed), manifest)
     items = ItemsFact(digest=digest_bytes(b"items"), count=4)
     counts = [SourceCounts(name="math", read=10, kept={"Train": 6, "Search": 2, "Test": 1}, dropped={"Duplicate": 1})]
     data = DataManifest(run="demo", key=digest_bytes(b"key"), sources=counts, chunks=[], search=items, test=items)
     written = json.dumps(data.document()).encode()
     store.write(layout.data_manifest(digest_bytes(written)), written)
-    return Place(tmp_path, base, store, digest_bytes(written))
+    made = Place(tmp_path, base, store, digest_bytes(written))
+    made.deltas()
+    return made
 
 
 def test_a_revision_is_what_was_scored_and_says_where_it_comes_from(place: Place) -> None:
@@ -162,6 +170,49 @@ def test_it_loads_in_a_process_that_has_nothing_of_ours(place: Place) -> None:
     folder = str(place.store.local_path("revisions/r1"))
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False, cwd=place.folder)
     assert done.stdout.strip() == "torch.bfloat16", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("generation", "expected"),
+    # The tiny template ends a turn with token 2, <|im_end|>, which is the tokenizer's end token too.
+    [({"eos_token_id": 0, "top_p": 0.9}, [0, 2]), ({"eos_token_id": [5, 0]}, [5, 0, 2]), ({}, [2]), (None, [2]), ({"eos_token_id": 2}, 2)],
+)
+def test_what_is_served_stops_where_answers_were_trained_to_end(
+    base: Path, tmp_path: Path, generation: dict[str, Any] | None, expected: int | list[int]
+) -> None:
+    folder = Path(shutil.copytree(base, tmp_path / "model"))
+    (folder / "generation_config.json").unlink()
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": None}))
+    write_stops(folder)
+    written = json.loads((folder / "generation_config.json").read_text())
+    assert written["eos_token_id"] == expected
+    assert (generation or {}) | {"eos_token_id": expected} == {name: written[name] for name in {*(generation or {}), "eos_token_id"}}
+    assert AutoModelForCausalLM.from_pretrained(folder).generation_config.eos_token_id == expected
+
+
+def test_an_end_of_turn_beside_the_end_of_sequence_is_published(base: Path, place: Place) -> None:
+    place.base = Path(shutil.copytree(base, place.folder / "older"))
+    settings = json.loads((place.base / "tokenizer_config.json").read_text())
+    (place.base / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "<|endoftext|>"}))
+    (place.base / "generation_config.json").write_text(json.dumps({"eos_token_id": 0}))
+    place.deltas()
+    place.publish()
+    assert json.loads(place.store.read("revisions/r1/generation_config.json"))["eos_token_id"] == [0, 2]
+
+
+def test_a_model_that_would_not_stop_is_not_published(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(folder: Path) -> None:
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0}))
+
+    monkeypatch.setattr(autollm_runtime.publish.run, "write_stops", forgetful)
+    with pytest.raises(InputError, match=r"lacks the tokens \[2\]") as caught:
+        place.publish()
+    assert caught.value.reason == "NotVerified"
+    assert list_revisions(place.store) == []
 
 
 def test_the_same_publication_again_is_the_same_revision(place: Place) -> None:

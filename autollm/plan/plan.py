@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from autollm.plan.actions import Action, StopTask
@@ -14,6 +14,7 @@ from autollm.plan.field import Field, lay_out
 from autollm.plan.finalists import rank_finalists
 from autollm.plan.finals import examine
 from autollm.plan.gate import judge
+from autollm.plan.names import with_present_names
 from autollm.plan.prepare import current_preparation, prepare
 from autollm.plan.problems import Problem, data_problem, document_problem
 from autollm.plan.publish import pin, publish
@@ -61,14 +62,16 @@ def _decisions(snapshot: Snapshot, now: datetime) -> Iterator[Step]:
     prepared = current_preparation(snapshot)
     if prepared is None:
         return
+    spec = with_present_names(spec, prepared)
+    named = replace(snapshot, run=snapshot.run.model_copy(update={"spec": spec}))
     planned = planned_trainings(spec, prepared)
     yield _checked(data_problem(spec, prepared, planned))
     yield make_deltas(snapshot, prepared, planned, now)
-    field = lay_out(snapshot, prepared, delta_keys(prepared, planned))
+    field = lay_out(named, prepared, delta_keys(prepared, planned))
     if not isinstance(field, Field):
         yield _checked(field)
         return
-    yield search(snapshot, field, now)
+    yield search(named, field, now)
     podium = rank_finalists(snapshot, field, now)
     yield podium.step
     replaced = replaced_revision(status, field.base, podium.finalists[0].spec.weights, field.deltas)

@@ -32,7 +32,8 @@ HandWeights = Annotated[
     Field(
         min_length=1,
         max_length=64,
-        description="One weight per delta: SOURCE/METHOD, SOURCE-0003/METHOD or a ready-made delta's name; one not named has weight 0.",
+        description="One weight per delta: SOURCE/METHOD, SOURCE-0003/METHOD or a ready-made delta's name; one not named has weight 0. "
+        "Of a source with several chunks, SOURCE/METHOD is the first.",
         json_schema_extra=_BY_DELTA,
     ),
 ]

@@ -47,7 +47,9 @@ class DeltaSpace(Model):
             "fixed",
         ),
     )
-    match: DeltaSelector = Field(description="A delta's name, or a pattern with * and ? such as */dpo or math/*.")
+    match: DeltaSelector = Field(
+        description="A delta's name, or a pattern with * and ? such as */dpo or math*/*; math/* means the first chunk of math."
+    )
     min: Weight | None = Field(None, description="The least weight; absent: that of the space.")
     max: Weight | None = Field(None, description="The greatest weight; absent: that of the space.")
     fixed: Weight | None = Field(None, description="Not searched: always this weight.")

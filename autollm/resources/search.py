@@ -48,7 +48,8 @@ class DeltaSpace(Model):
         ),
     )
     match: DeltaSelector = Field(
-        description="A delta's name, or a pattern with * and ? such as */dpo or math*/*; math/* means the first chunk of math."
+        description="A delta's name, or a pattern with * and ? such as */dpo or math*/sft. "
+        "Of a source with several chunks, math/sft is the first and math-*/sft are all."
     )
     min: Weight | None = Field(None, description="The least weight; absent: that of the space.")
     max: Weight | None = Field(None, description="The greatest weight; absent: that of the space.")

@@ -75,7 +75,7 @@ def test_where_there_is_no_first_of_several_a_document_stays_as_it_is(names: lis
     assert with_present_names(spec, facts(spec, *names)) == spec
 
 
-def test_two_names_of_one_delta_are_refused_with_the_one_to_use() -> None:
+def test_two_names_of_one_delta_are_refused() -> None:
     world = World(make_run(baselines={"manual": [{"name": "mine", "weights": {"math/sft": "0.7", "math-0001/sft": "0.2"}}]}))
     world.settle()
     status = world.run.status
@@ -86,4 +86,4 @@ def test_two_names_of_one_delta_are_refused_with_the_one_to_use() -> None:
     ended = world.settle().state
     assert isinstance(ended, Ended)
     assert ended.reason == "UnknownDelta"
-    assert "baselines.manual.mine.weights: there is no delta math/sft (did you mean math-0001/sft?)" in ended.message
+    assert "baselines.manual.mine.weights: there is no delta math/sft " in ended.message

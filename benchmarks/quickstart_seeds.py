@@ -45,7 +45,7 @@ def make_data(out: Path, seed: int) -> None:
         raise FileNotFoundError(QUICKSTART / "make_data.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.write(out, seed, 224)
+    module.write(out, seed, 128)
 
 
 def write_document(folder: Path, seed: int, train_on_all: bool) -> Path:

@@ -118,7 +118,7 @@ def main() -> None:
     """Read the command line and write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--records", type=int, default=224, help="records a source")
+    parser.add_argument("--records", type=int, default=128, help="records a source")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
     arguments = parser.parse_args()
     write(arguments.out, arguments.seed, arguments.records)

@@ -10,7 +10,7 @@ from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel
 from autollm.resources.evaluation import Constraint, Metric, Weights
 from autollm.resources.facts import ItemsFact
 from autollm.resources.model import Model
-from autollm.resources.run import Artifacts, Keep, RunSpec
+from autollm.resources.run import Artifacts, Keep, RevisionName, RunSpec
 from autollm.resources.run_status import ResultRow
 from autollm.resources.values import DeltaName, Digest, Score
 
@@ -67,7 +67,10 @@ class MergedDelta(EvaluatedDelta):
 
 
 class PublishTask(Task):
-    """Merge, write, verify, then move `latest`; reports `PublishedRevision` on the run."""
+    """Merge, write, verify, then move `latest`; reports `PublishedRevision` on the run.
+
+    `replaces` is the revision that was in use when the winner was chosen: the same winner after another one is a new revision.
+    """
 
     kind: Literal["Publish"] = "Publish"
     model: LoadedModel
@@ -79,6 +82,7 @@ class PublishTask(Task):
     spec: RunSpec
     artifacts: Artifacts
     as_of: Digest | None = None
+    replaces: RevisionName | None = None
     keep: Keep | None = None
 
 

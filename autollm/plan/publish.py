@@ -45,9 +45,10 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     if not gate.passed:
         return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
     kept = normal(weights)
-    generation = snapshot.run.metadata.generation
+    merged = {field.deltas[name]: weight for name, weight in kept.items()}
+    replaces = latest.revision if latest is not None else None
     task = PublishTask(
-        id=task_id(snapshot.name, "Publish", {field.deltas[name]: weight for name, weight in kept.items()}, field.prepared.key, generation),
+        id=task_id(snapshot.name, "Publish", merged, field.prepared.key, snapshot.run.metadata.generation, replaces),
         run=snapshot.name,
         model=loaded_model(field.prepared.model),
         deltas=[MergedDelta(name=name, key=key, weight=weights[name]) for name, key in field.deltas.items() if name in kept],
@@ -58,6 +59,7 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
         spec=spec,
         artifacts=spec.artifacts,
         as_of=field.prepared.key,
+        replaces=replaces,
         keep=spec.artifacts.keep,
     )
     return _pursued(errand(snapshot, task, now), Working("Publishing", gate.message))

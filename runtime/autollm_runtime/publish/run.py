@@ -60,7 +60,11 @@ def run_publish(task: PublishTask, context: Context) -> None:
 
 
 def _identity(task: PublishTask) -> str:
-    """The digest of everything that makes the published bytes and their meaning."""
+    """The digest of everything that makes the published bytes and their meaning.
+
+    The revision that it replaces is part of it: a winner that comes back after another one was in use is published anew,
+    as the newest, and not found as the old revision to which `latest` would not go back.
+    """
     weights = {delta.key: float(delta.weight) for delta in task.deltas}
     parts = {
         "run": task.run,
@@ -69,6 +73,7 @@ def _identity(task: PublishTask) -> str:
         "dtype": task.model.dtype,
         "data": task.data,
         "weights": weights,
+        "replaces": task.replaces,
     }
     return digest_document(parts)
 

@@ -73,7 +73,9 @@ class Place:
             manifest = DeltaManifest(key=key, form="Lora", base=digest, dtype="BFloat16", prefix="", files=[])
             publish_delta(self.store, key, write_adapter(self.folder / "adapters" / str(seed), MODULES, seed=seed), manifest)
 
-    def task(self, trial: str = "demo-1", keep: int | None = None, pin: str | None = None, **weights: Decimal) -> PublishTask:
+    def task(
+        self, trial: str = "demo-1", keep: int | None = None, pin: str | None = None, replaces: str | None = None, **weights: Decimal
+    ) -> PublishTask:
         chosen = WEIGHTS | weights
         spec = {
             "model": {"uri": str(self.base)},
@@ -102,6 +104,7 @@ class Place:
             data=self.data,
             spec=RunSpec.parse(spec),
             artifacts=Artifacts(uri=self.store.uri),
+            replaces=replaces,
             keep=Keep(revisions=keep) if keep else None,
         )
 
@@ -226,6 +229,17 @@ def test_another_winner_is_the_next_revision_and_remembers_the_one_before(place:
     pointer = read_pointer(place.store)
     assert pointer is not None
     assert (pointer[0].revision, pointer[0].previous) == ("r2", "r1")
+
+
+def test_a_winner_that_comes_back_is_published_anew_and_in_use(place: Place) -> None:
+    place.publish()
+    place.publish(trial="demo-2", replaces="r1")
+    again = place.publish(replaces="r2")
+    assert again == place.publish(replaces="r2")
+    pointer = read_pointer(place.store)
+    assert pointer is not None
+    assert (again.revision, pointer[0].revision, pointer[0].previous) == ("r3", "r3", "r2")
+    assert pointer[0].digest == again.digest
 
 
 class Killed(BaseException):

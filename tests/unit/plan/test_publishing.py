@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autollm.contract.digests import digest_bytes
+from autollm.contract.tasks import PublishTask
 from autollm.plan.step import Ended
 from autollm.resources.facts import Difference, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
@@ -190,6 +191,8 @@ class TestPin:
         world.settle()
         assert world.conditions()["Published"] == ("True", "Published")
         assert latest(world) == "r3"
+        published = [task for task, _ in world.tasks.values() if isinstance(task, PublishTask)]
+        assert [task.replaces for task in published] == [None, "r1", "r1"]
 
     def test_a_pin_that_stands_asks_for_nothing(self) -> None:
         world = self.two_revisions()

@@ -76,9 +76,13 @@ class Child:
         answer: dict[str, Any] = json.loads(self._receive(deadline))
         return answer
 
-    def kill(self) -> None:
-        """End the process, stopped or not, and close what belongs to it."""
+    def end(self) -> None:
+        """End the process, stopped or not, under whoever waits for its answer."""
         self._process.kill()
+
+    def kill(self) -> None:
+        """End the process and close what belongs to it; nobody may be waiting for an answer."""
+        self.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAP_SECONDS)
         for pipe in (self._process.stdin, self._process.stdout, self._complaints):

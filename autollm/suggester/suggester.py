@@ -21,6 +21,7 @@ LOADING_SECONDS = 120.0
 """A child that has not loaded the optimisers after this time is taken for hung."""
 
 _LONGEST_REASON = 512
+_CLOSED = "the optimiser is closed"
 
 
 class Suggester:
@@ -33,6 +34,7 @@ class Suggester:
         self._spawn = spawn
         self._child: Child | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -49,10 +51,15 @@ class Suggester:
     def start(self) -> None:
         """Start the child ahead of the first question."""
         with self._lock:
-            self._child = self._child or self._spawn()
+            if not self._closed:
+                self._child = self._child or self._spawn()
 
     def close(self) -> None:
-        """End the child; a later question starts another."""
+        """End the child at once, for good; a question that it was answering gets a random candidate, as does every later one."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.end()  # before the lock, which a question holds until its child answers or ends
         with self._lock:
             self._end()
 
@@ -75,10 +82,15 @@ class Suggester:
             self._lock.release()
 
     def _ask_child(self, request: Request, deadline: float, budget_seconds: float) -> Suggestion:
+        if self._closed:
+            return _fallback(request, _CLOSED)
         try:
             child = self._child = self._child or self._spawn()
         except OSError as error:
             return _fallback(request, f"the optimiser's process could not be started: {error}")
+        if self._closed:  # and may not have seen the child that was just started
+            self._end()
+            return _fallback(request, _CLOSED)
         try:
             child.wait_until_ready(deadline)
             answer = child.exchange(request.document(), deadline)
@@ -98,6 +110,8 @@ class Suggester:
 
     def _replace(self) -> None:
         self._end()
+        if self._closed:
+            return
         with contextlib.suppress(OSError):  # the next question tries again, and reports it
             self._child = self._spawn()
 

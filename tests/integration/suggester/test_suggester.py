@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from autollm.resources.search import Optimizer
-from autollm.search import Finished, Parameter, Request, Space, SpaceExhausted, Start, suggest
+from autollm.search import Finished, Parameter, Request, Space, SpaceExhausted, Start, Suggestion, suggest
 from autollm.suggester import Suggester
 from autollm.suggester.child import Child
 
@@ -117,6 +117,26 @@ def test_a_question_waits_for_another_no_longer_than_its_budget(suggester: Sugge
     assert time.monotonic() - before < 1.5
     assert "another question" in (answer.origin.reason or "")
     other.join()
+
+
+def test_closing_waits_for_no_answer() -> None:
+    suggester, answers = Suggester(), list[Suggestion]()
+    suggester.ask(request(), PATIENT)
+    hung = pid_of(suggester)
+    os.kill(hung, signal.SIGSTOP)
+    asking = threading.Thread(target=lambda: answers.append(suggester.ask(request(), PATIENT)))
+    asking.start()
+    while not suggester._lock.locked():
+        os.sched_yield()
+    before = time.monotonic()
+    suggester.close()
+    asking.join()
+    assert time.monotonic() - before < 5.0
+    assert [answer.origin.optimizer for answer in answers] == ["Fallback"]
+    assert suggester.pid is None, "no other child was started in its place"
+    with pytest.raises(ProcessLookupError):
+        os.kill(hung, 0)
+    assert suggester.ask(request(), PATIENT).origin.reason == "the optimiser is closed"
 
 
 def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:

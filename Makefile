@@ -21,7 +21,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 quickstart: $(INSTALLED)  ## Train, search, merge and publish a real model in about ten minutes
 	@$(BIN)/python examples/quickstart/make_data.py
-	@$(BIN)/autollm run examples/quickstart/run.yaml
+	@$(BIN)/autollm run examples/quickstart/run.yaml --jobs 2
 
 check: lint types contracts unit  ## What a change must pass: two minutes
 

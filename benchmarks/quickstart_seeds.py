@@ -72,7 +72,7 @@ def run_seed(folder: Path, seed: int, train_on_all: bool) -> SeedResult:
         make_data(folder / "data", seed)
         document = write_document(folder, seed, train_on_all)
         start = time.monotonic()
-        command = [sys.executable, "-m", "autollm", "run", str(document), "--folder", str(run)]
+        command = [sys.executable, "-m", "autollm", "run", str(document), "--folder", str(run), "--jobs", "2"]
         with (folder / "log.txt").open("w", encoding="utf-8") as log:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         clock.write_text(json.dumps(time.monotonic() - start), encoding="utf-8")

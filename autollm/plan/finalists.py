@@ -10,7 +10,7 @@ from autollm.contract.digests import digest_document
 from autollm.plan.actions import EnsureTrial
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
-from autollm.plan.landscape import is_pending, ranked, trial_name
+from autollm.plan.landscape import is_pending, placed, ranked, trial_name
 from autollm.plan.search import best_of
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
@@ -46,7 +46,7 @@ def rank_finalists(snapshot: Snapshot, field: Field, now: datetime) -> Podium:
         failed = slots.failure
         verdict = Verdict("SearchComplete", "False", failed.reason, failed.message)
         return Podium(Step(Ended(False, failed.reason, failed.message), (verdict,)))
-    ensured = tuple(EnsureTrial(_placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
+    ensured = tuple(EnsureTrial(placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
     working = Working("Ranking", f"The best {len(again)} are scored on all {field.prepared.search.count} search items.")
     verdict = Verdict("SearchComplete", "Unknown", working.reason, working.message)
     return Podium(Step(working, (verdict,), (*slots.actions, *ensured), slots.tasks, look_again=slots.look_again))
@@ -68,7 +68,3 @@ def _whole(snapshot: Snapshot, field: Field, trial: MergeTrial) -> MergeTrial:
     spec = trial.spec.model_copy(update={"landscape": landscape, "items": None})
     name = trial_name(snapshot, {"landscape": landscape, "weights": normal(spec.weights)})
     return MergeTrial(metadata=ChildMetadata(name=name), spec=spec)
-
-
-def _placed(trial: MergeTrial, slot: int) -> MergeTrial:
-    return trial.model_copy(update={"spec": trial.spec.model_copy(update={"slot": slot})})

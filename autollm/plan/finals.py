@@ -10,7 +10,7 @@ from autollm.plan.actions import EnsureTrial
 from autollm.plan.baselines import Row, identity_of
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
-from autollm.plan.landscape import NON_FINITE, failure_of, is_pending, trial_name
+from autollm.plan.landscape import NON_FINITE, failure_of, is_pending, placed, trial_name
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.resources.merge_trial import Comparison, MergeTrial, MergeTrialSpec, Origin
@@ -44,7 +44,7 @@ def examine(snapshot: Snapshot, field: Field, rows: Sequence[Row], now: datetime
     slots = occupy(snapshot, field, now)
     if slots.failure is not None:
         return Exam(_failed(slots.failure.reason, slots.failure.message), trials)
-    ensured = tuple(EnsureTrial(_placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
+    ensured = tuple(EnsureTrial(placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
     scored = sum(not is_pending(trial) for trial in trials.values())
     working = Working("Testing", f"{scored} of {len(contenders) + 1} candidates are scored on the test split.")
     verdict = Verdict("Published", "Unknown", working.reason, working.message)
@@ -88,7 +88,3 @@ def _test_trial(snapshot: Snapshot, field: Field, row: Row, number: int, against
             origin=Origin(optimizer="Baseline"),
         ),
     )
-
-
-def _placed(trial: MergeTrial, slot: int) -> MergeTrial:
-    return trial.model_copy(update={"spec": trial.spec.model_copy(update={"slot": slot})})

@@ -95,6 +95,11 @@ def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:
     return template.model_copy(update={"id": f"{template.id}-{slot}", "slot": slot})
 
 
+def placed(trial: MergeTrial, slot: int) -> MergeTrial:
+    """Return a trial for the evaluator in one slot."""
+    return trial.model_copy(update={"spec": trial.spec.model_copy(update={"slot": slot})})
+
+
 def trial_name(snapshot: Snapshot, asked: Mapping[str, object]) -> str:
     """Return the name of the trial of what is asked: always the same, but a new one where that trial is void."""
     names = (child_name(snapshot.name, digest_document({**asked, "again": again} if again else asked)) for again in count())

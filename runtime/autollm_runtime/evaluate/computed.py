@@ -48,7 +48,8 @@ def value_of(metric: Metric, reference: str, computed: Computed, text: Callable[
     if metric.match is not None and generates(metric.match) and answer is not None:
         return float(agrees(metric.match, text(answer.cut(metric.match.max_tokens)), reference))
     if metric.match is not None and likely is not None:
-        return float(likely.greedy)
+        # Generation would have been cut at the cap, and a longer reference could never have come out of it.
+        return float(likely.greedy and likely.tokens <= metric.match.max_tokens)
     if metric.preference is not None and likely is not None and rejected is not None:
         return preference(likely.log_probability, rejected.log_probability)
     if metric.likelihood is not None and likely is not None:

@@ -55,6 +55,11 @@ def test_exact_match_is_read_from_the_forward_pass() -> None:
     assert value_of(GUARD, "x", Computed(SequenceScore(-1, 2, True), None, None), str) == 1.0
 
 
+def test_an_exact_match_that_generation_would_have_cut_is_none() -> None:
+    capped = Metric.parse({"name": "exact", "match": {"maxTokens": 4}})
+    assert [value_of(capped, "x", Computed(SequenceScore(-1, tokens, True), None, None), str) for tokens in (4, 5)] == [1.0, 0.0]
+
+
 def test_sources_count_equally() -> None:
     result = summary([item(n, "big", 1.0) for n in range(8)] + [item(n, "small", 0.0) for n in range(2)])
     assert result.score == Decimal("0.5")

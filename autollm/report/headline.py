@@ -26,6 +26,8 @@ def headline(state: RunState) -> str:
     against = f", the base {float(base.test.score):.3f}" if base is not None and base.test is not None else ""
     published = state.condition("Published")
     end = f" {published.message}" if published is not None and published.message else ""
+    if state.moved_to is not None:
+        end += f" Since then latest was moved to {state.moved_to}."
     return f"The merged model scores {float(auto.test.score):.3f} on the test split{against}.{end}"
 
 

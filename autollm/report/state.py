@@ -23,11 +23,16 @@ BASE, WINNER, PUBLISHED = "base", "auto", "published"
 
 @dataclass(frozen=True)
 class RunState:
-    """A run and all the children it ever had, as they stand."""
+    """A run and all the children it ever had, as they stand.
+
+    Attributes:
+        latest: What `latest` points to, where it was looked up in the artifacts: a rollback moves it without the run.
+    """
 
     run: AutoLLMRun
     trainings: tuple[DeltaTraining, ...]
     trials: tuple[MergeTrial, ...]
+    latest: PublishedRevision | None = None
 
     @property
     def status(self) -> RunStatus:
@@ -41,8 +46,14 @@ class RunState:
 
     @property
     def published(self) -> PublishedRevision | None:
-        """What `latest` pointed to when the run last looked."""
-        return latest_revision(self.run.status)
+        """What `latest` points to as far as is known: as it was looked up, else as the run last saw it."""
+        return self.latest or latest_revision(self.run.status)
+
+    @property
+    def moved_to(self) -> str | None:
+        """The revision that `latest` points to now, where that is another one than the run last saw."""
+        seen = latest_revision(self.run.status)
+        return self.latest.revision if self.latest and (seen is None or seen.revision != self.latest.revision) else None
 
     def condition(self, name: str) -> Condition | None:
         """Return one of the run's conditions, None where it was not written yet."""

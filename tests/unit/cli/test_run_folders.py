@@ -11,13 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autollm.cli import main
-from autollm.contract.layout import revision_manifest, revision_prefix
-from autollm.contract.manifests import Pointer
+from autollm.contract.layout import LATEST, revision_manifest, revision_prefix
+from autollm.contract.manifests import Pointer, RevisionManifest
 from autollm.local.lock import locked
 from autollm.local.paths import RunFolder
+from autollm.report.state import read_state
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
-from autollm.store import Store, open_store
+from autollm.store import Store, StoreUnavailableError, open_store
 from autollm.store.revisions import move_pointer, read_pointer, verify_revision
 from support.sample_run import sample_run, scored_trials, training_under_way, write_sample_run
 from support.world import AnyErrand
@@ -203,6 +204,10 @@ def second_revision(folder: Path) -> None:
     store = store_of(folder)
     for key in list(store.list(revision_prefix("r1"))):
         store.write(key.replace("/r1/", "/r2/"), store.read(key))
+    status = read_state(folder).status
+    changes = {"revision": "r2", "model": status.model}
+    manifest = RevisionManifest.parse(json.loads(store.read(revision_manifest("r1")))).model_copy(update=changes)
+    store.write(revision_manifest("r2"), json.dumps(manifest.document()).encode())
     _, digest = verify_revision(store, "r2")
     found = read_pointer(store)
     assert found is not None
@@ -217,6 +222,34 @@ def test_rollback_goes_to_the_revision_before(published: Path) -> None:
     found = read_pointer(store_of(published))
     assert found is not None
     assert found[0].revision == "r1"
+
+
+def test_report_and_results_say_what_latest_points_to(published: Path) -> None:
+    def told() -> tuple[str, bool]:
+        page = (published / "report.html").read_text()
+        return json.loads((published / "results.json").read_text())["published"]["revision"], "latest was moved to r2" in page
+
+    second_revision(published)
+    call("report", published)
+    assert told() == ("r2", True)
+    assert call("rollback", published).exit_code == 0
+    assert told() == ("r1", False)
+
+
+def test_a_report_does_without_artifacts_that_do_not_answer(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object, **__: object) -> Store:
+        raise StoreUnavailableError("nobody answers")
+
+    monkeypatch.setattr("autollm.report.gather.open_store", silent)
+    assert call("report", published).exit_code == 0
+    assert json.loads((published / "results.json").read_text())["published"]["revision"] == "r1"
+
+
+def test_a_damaged_pointer_leaves_the_report_with_what_the_run_saw(published: Path) -> None:
+    store_of(published).write(LATEST, b"{")
+    result = call("report", published)
+    assert result.exit_code == 0
+    assert json.loads((published / "results.json").read_text())["published"]["revision"] == "r1"
 
 
 def test_rollback_goes_forward_again_by_name(published: Path) -> None:

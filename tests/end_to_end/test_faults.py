@@ -299,5 +299,4 @@ def test_two_engines_on_one_folder(engine: subprocess.Popen[str], tmp_path: Path
     assert second.stderr.startswith(
         f"Error: another `autollm run` (process {engine.pid}) works on {tmp_path / 'runs' / 'demo'}; wait for it"
     )
-    engine.terminate()
-    assert engine.wait(60) == 143
+    assert engine.poll() is None

@@ -23,6 +23,8 @@ from support.runs import merged
 from support.tiny_run import DOCUMENT, autollm, command, count_rows, environment
 from support.versitygw import S3Server, built_server, free_port
 
+pytestmark = pytest.mark.timeout(900)
+
 SMALL: dict[str, Any] = {
     "model": {"dtype": "Float32"},
     "sources": [{"name": "math", "file": {"uri": "math.jsonl"}}],

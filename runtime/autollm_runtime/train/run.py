@@ -17,11 +17,12 @@ from autollm_runtime.model.loading import load_tokenizer, quiet_libraries
 from autollm_runtime.text.encoding import Encoder
 from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints
 from autollm_runtime.train.examples import read_examples, units
-from autollm_runtime.train.memory import is_out_of_memory, release_memory
+from autollm_runtime.train.memory import release_memory
 from autollm_runtime.train.outcome import describe_trained
 from autollm_runtime.train.schedule import MicroBatches, plan_steps
 from autollm_runtime.train.training import Training
 from autollm_runtime.worker.context import Context
+from autollm_runtime.worker.ending import is_out_of_memory
 
 _log = logging.getLogger(__name__)
 

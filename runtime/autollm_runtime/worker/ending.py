@@ -15,6 +15,8 @@ from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryErr
 TERMINATION_BYTES = 4096
 """What Kubernetes keeps of a container's termination message."""
 
+_OUT_OF_MEMORY = ("defaultcpuallocator: can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -55,11 +57,14 @@ def ending_of(error: BaseException) -> Ending:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory for tensors ran out, on an accelerator or on this machine, without importing PyTorch."""
+    """Tell whether an allocation failed, on an accelerator or on this machine, without importing PyTorch.
+
+    Libraries below PyTorch, and its backends other than CUDA, say so by the text of a plain RuntimeError alone.
+    """
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
 
 
 def write_termination(path: Path, reason: str, message: str) -> None:

@@ -14,8 +14,8 @@ from autollm.errors import OutOfMemoryError
 from autollm_runtime.delta import read_delta
 from autollm_runtime.train.checkpoints import CheckpointPolicy
 from autollm_runtime.train.head import LearnedHead
-from autollm_runtime.train.memory import is_out_of_memory
 from autollm_runtime.train.run import Limits, run_train, train_delta
+from autollm_runtime.worker.ending import is_out_of_memory
 from support.tiny_model import make_tiny_model
 from support.training import Bench, sums
 
@@ -81,6 +81,8 @@ def test_a_single_record_that_does_not_fit_is_an_error_with_a_remedy(
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: can't allocate memory: you tried …"), True),
         (MemoryError(), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9.0 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),
     ],

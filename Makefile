@@ -3,7 +3,6 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-export UV_LINK_MODE ?= copy
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 

@@ -109,7 +109,7 @@ class BareLoop:
         from autollm_runtime.train.learner import make_learner
 
         spec = training.task.spec
-        learner = make_learner(spec, training.base, training.store, training.device, training.context.scratch)
+        learner = make_learner(spec, training.base, training.store, training.device, training.context.scratch, longest=128)
         self.model: Any = get_peft_model(learner.model, learner.adapter)  # type: ignore[arg-type]  # there is a LoRA
         self.half = spec.model.dtype == "BFloat16"
         self.device = training.device

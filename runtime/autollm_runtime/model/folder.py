@@ -13,8 +13,8 @@ from autollm.contract.digests import digest_document, digest_file
 from autollm.errors import InputError
 
 CONFIG = "config.json"
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json")
 _TEXTS = (
     CONFIG,
@@ -58,7 +58,7 @@ class ModelFolder:
 
 def is_model_file(name: str) -> bool:
     """Whether a file beside a config may belong to the model; what else lies in a prefix need not be copied."""
-    return name in _TEXTS or name == _INDEX or name.endswith(".safetensors")
+    return name in _TEXTS or name == INDEX or name.endswith(".safetensors")
 
 
 def inspect_folder(path: Path, name: str) -> ModelFolder:
@@ -70,33 +70,37 @@ def inspect_folder(path: Path, name: str) -> ModelFolder:
     if not path.is_dir():
         what = "is a file; give the folder it lies in, or a .gguf file" if path.is_file() else "does not exist; check the path"
         raise InputError(f"model.uri: {name} {what}", reason="NotFound")
-    _check_config(_read_json(path / CONFIG, name), name)
-    weights = _find_weights(path, name)
+    _check_config(_read_json(path / CONFIG, f"model.uri: {name}"), name)
+    weights = find_weights(path, f"model.uri: {name}")
     if not any((path / tokenizer).is_file() for tokenizer in _TOKENIZERS):
         raise InputError(
             f"model.uri: {name} has no tokenizer ({_TOKENIZERS[0]} or {_TOKENIZERS[1]}); write it there with tokenizer.save_pretrained",
             reason="NoTokenizer",
         )
-    texts = tuple(text for text in (*_TEXTS, _INDEX) if (path / text).is_file())
-    if weights == (_WEIGHTS,):
-        texts = tuple(text for text in texts if text != _INDEX)
+    texts = tuple(text for text in (*_TEXTS, INDEX) if (path / text).is_file())
+    if weights == (WEIGHTS,):
+        texts = tuple(text for text in texts if text != INDEX)
     parameters = sum(_count_parameters(path / file, f"{name}/{file}") for file in weights)
     return ModelFolder(path, weights, texts, parameters)
 
 
-def _find_weights(path: Path, name: str) -> tuple[str, ...]:
+def find_weights(path: Path, called: str) -> tuple[str, ...]:
+    """Return the names of a folder's files of weights; `called` begins the messages.
+
+    Raises InputError where there are none, a shard is missing, or they are pickled only.
+    """
     # The order in which transformers looks, so that what is digested is what is loaded.
-    if (path / _WEIGHTS).is_file():
-        return (_WEIGHTS,)
-    if (path / _INDEX).is_file():
-        mapping = _read_json(path / _INDEX, name).get("weight_map")
+    if (path / WEIGHTS).is_file():
+        return (WEIGHTS,)
+    if (path / INDEX).is_file():
+        mapping = _read_json(path / INDEX, called).get("weight_map")
         if not isinstance(mapping, dict) or not mapping:
-            raise InputError(f"model.uri: {_INDEX} of {name} names no weights; save the model again with save_pretrained")
+            raise InputError(f"{called}: {INDEX} names no weights; save the model again with save_pretrained", reason="NoWeights")
         shards = tuple(sorted({str(shard) for shard in mapping.values()}))
         missing = [shard for shard in shards if Path(shard).name != shard or not (path / shard).is_file()]
         if missing:
             raise InputError(
-                f"model.uri: {name} is incomplete: {len(missing)} of {len(shards)} shards that {_INDEX} names are missing, "
+                f"{called} is incomplete: {len(missing)} of {len(shards)} shards that {INDEX} names are missing, "
                 f"first {missing[0]}; copy or download the model again",
                 reason="ShardMissing",
             )
@@ -104,11 +108,11 @@ def _find_weights(path: Path, name: str) -> tuple[str, ...]:
     pickles = sorted(entry.name for entry in path.iterdir() if entry.suffix in _PICKLES)
     if pickles:
         raise InputError(
-            f"model.uri: {name} has its weights only as pickle ({pickles[0]}), which can run code when it is read; "
+            f"{called} has its weights only as pickle ({pickles[0]}), which can run code when it is read; "
             "convert it once with save_pretrained(safe_serialization=True)",
             reason="PickleOnly",
         )
-    raise InputError(f"model.uri: {name} has no {_WEIGHTS} and no {_INDEX}; save the model there with save_pretrained", reason="NoWeights")
+    raise InputError(f"{called} has no {WEIGHTS} and no {INDEX}; save the model there with save_pretrained", reason="NoWeights")
 
 
 def _check_config(config: dict[str, Any], name: str) -> None:
@@ -122,15 +126,15 @@ def _check_config(config: dict[str, Any], name: str) -> None:
         )
 
 
-def _read_json(path: Path, name: str) -> dict[str, Any]:
+def _read_json(path: Path, called: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"model.uri: {name} has no {path.name}; give the folder that save_pretrained wrote", reason="NoConfig") from None
+        raise InputError(f"{called} has no {path.name}; give the folder that save_pretrained wrote", reason="NoConfig") from None
     except (ValueError, OSError) as error:
-        raise InputError(f"model.uri: {path.name} of {name} cannot be read: {error}", reason="UnreadableConfig") from error
+        raise InputError(f"{called}: {path.name} cannot be read: {error}", reason="UnreadableConfig") from error
     if not isinstance(document, dict):
-        raise InputError(f"model.uri: {path.name} of {name} is not a JSON object", reason="UnreadableConfig")
+        raise InputError(f"{called}: {path.name} is not a JSON object", reason="UnreadableConfig")
     return document
 
 

@@ -24,8 +24,10 @@ def quiet_libraries() -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers lacks the type
 
 
-def load_model(path: Path, dtype: str, device: torch.device) -> PreTrainedModel:
+def load_model(path: Path, dtype: str, device: torch.device, *, attention: str | None = None) -> PreTrainedModel:
     """Load a causal language model in evaluation mode; `dtype` is BFloat16, Float16 or Float32.
+
+    `attention` names one of transformers' implementations; absent, the fastest that the model has in general.
 
     Only safetensors are read and no code of the model's own is run. Raises InputError where the architecture is unknown or
     the weights do not fill it.
@@ -35,6 +37,7 @@ def load_model(path: Path, dtype: str, device: torch.device) -> PreTrainedModel:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=torch_dtype(dtype),
+            attn_implementation=attention,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -23,12 +23,14 @@ from autollm_runtime.train.schedule import Step, pack
 class Example:
     """One encoded record.
 
-    `length` is how many tokens it puts through the model, `learned` its share in a step's loss: learned tokens, or one for
-    a pair of answers.
+    `length` is how many tokens it takes in a batch of its own, padding included, `tokens` how many it has, `longest` those of
+    its longest sequence, and `learned` its share in a step's loss: learned tokens, or one for a pair of answers.
     """
 
     columns: Mapping[str, array[int]]
     length: int
+    tokens: int
+    longest: int
     learned: int
 
 
@@ -81,7 +83,9 @@ def _pair(record: Record, encoder: Encoder) -> Example | None:
     chosen, rejected = encoder.answer(record.prompt, record.chosen), encoder.answer(record.prompt, record.rejected)
     asked = chosen.mask.index(True)
     columns = {"prompt_ids": chosen.ids[:asked], "chosen_ids": chosen.ids[asked:], "rejected_ids": rejected.ids[asked:]}
-    return Example({name: array("i", ids) for name, ids in columns.items()}, 2 * max(len(chosen), len(rejected)), 1)
+    arrays = {name: array("i", ids) for name, ids in columns.items()}
+    longest = max(len(chosen), len(rejected))
+    return Example(arrays, 2 * longest, len(chosen) + len(rejected), longest, 1)
 
 
 def _document(record: Record, encoder: Encoder) -> Example | None:
@@ -89,7 +93,8 @@ def _document(record: Record, encoder: Encoder) -> Example | None:
 
 
 def _learned(encoded: Encoded) -> Example:
-    return Example({"input_ids": array("i", encoded.ids), "labels": array("i", encoded.labels)}, len(encoded), encoded.learned)
+    columns = {"input_ids": array("i", encoded.ids), "labels": array("i", encoded.labels)}
+    return Example(columns, len(encoded), len(encoded), len(encoded), encoded.learned)
 
 
 _ENCODINGS: Mapping[str, Callable[[Record, Encoder], Example | None]] = {"sft": _completion, "dpo": _pair, "pretrain": _document}

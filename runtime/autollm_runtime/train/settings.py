@@ -47,6 +47,11 @@ def trainer_settings(
         "disable_tqdm": True,
         "log_level": "error",
     }
+    settings: SFTConfig | DPOConfig
     if isinstance(method, Dpo):
-        return DPOConfig(**common, beta=float(method.beta))
-    return SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
+        settings = DPOConfig(**common, beta=float(method.beta))
+    else:
+        settings = SFTConfig(**common, dataset_kwargs={"skip_prepare_dataset": True})
+    # A training has one device, the model lies on it already; of several that are visible the trainer would take all.
+    settings._n_gpu = min(settings.n_gpu, 1)
+    return settings

@@ -48,9 +48,10 @@ class Training:
         resumed = self.checkpoints.latest()
         folder, before = resumed if resumed is not None else (None, Trained())
         trainer = self.trainer(micro)
-        tokens = [sum(self.examples[index].length for index in step) for step in self.steps]
+        tokens = [sum(self.examples[index].tokens for index in step) for step in self.steps]
         watch = Watch(trainer, self.context, self.task.training, tokens, self.checkpoints, self.policy, before)
         trainer.add_callback(watch)
+        self.context.check_stop()
         trainer.train(resume_from_checkpoint=str(folder) if folder is not None else None)
         if watch.stopped:
             raise Interrupted(f"the training was asked to stop; {watch.trained.step} of {len(self.steps)} steps are saved")
@@ -62,7 +63,8 @@ class Training:
         spec = self.task.spec
         method = spec.method.hyperparameters
         set_seed(method.seed)
-        learner = make_learner(spec, self.base, self.store, self.device, self.context.scratch)
+        longest = max(example.longest for example in self.examples)
+        learner = make_learner(spec, self.base, self.store, self.device, self.context.scratch, longest=longest)
         settings = trainer_settings(
             method,
             steps=len(self.steps),

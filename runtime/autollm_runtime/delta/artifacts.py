@@ -115,7 +115,8 @@ def fetch_file(store: Store, manifest: DeltaManifest, file: StoredFile, scratch:
         download_verified(store, place, file.digest, path)
     elif not path.is_file() or digest_file(path) != file.digest:
         raise IntegrityError(
-            f"{store.uri}/{place} is missing or damaged: its bytes are not those of its manifest; remove the manifest, and it is made again"
+            f"{store.uri}/{place} is missing or damaged: its bytes are not those of its manifest; "
+            f"remove {store.uri}/{layout.delta_manifest(manifest.key)}, and it is made again"
         )
     return path
 

@@ -32,7 +32,8 @@ def convert(adapter: Adapter, base: Checkpoint) -> Converted:
         stored = base.locate(parameter)
         if stored is None:
             raise InputError(
-                f"{adapter.path} changes {parameter}, which the base does not have; it was made from another base", reason="OtherBase"
+                f"{adapter.path} changes {parameter}, which the base does not have; give an adapter that was made from this base",
+                reason="OtherBase",
             )
         check_shape(adapter, parameter, change, torch.empty(base.entries[stored].shape, device="meta"))
     changed = {parameter: tuple(difference.shape) for parameter, difference in differences(adapter, base) if bool(difference.any())}
@@ -64,7 +65,8 @@ def differences(adapter: Adapter, base: Checkpoint) -> Iterator[tuple[str, Tenso
         stored = base.locate(name)
         if stored is None:
             raise InputError(
-                f"{adapter.path} changes {name}, which {base.folder} does not have; it was made from another base", reason="OtherBase"
+                f"{adapter.path} changes {name}, which {base.folder} does not have; give an adapter that was made from this base",
+                reason="OtherBase",
             )
         before = base.entries[stored].read().float()
         total = torch.zeros_like(before)
@@ -77,7 +79,9 @@ def differences(adapter: Adapter, base: Checkpoint) -> Iterator[tuple[str, Tenso
                     else ""
                 )
                 raise InputError(
-                    f"{adapter.path} has {name} as {list(after.shape)}, but the base has {list(before.shape)}{hint}", reason="OtherBase"
+                    f"{adapter.path} has {name} as {list(after.shape)}, but the base has {list(before.shape)}{hint}; "
+                    "give an adapter that was made from this base",
+                    reason="OtherBase",
                 )
             total += after - before
         if name in adapter.low_rank:
@@ -94,7 +98,9 @@ def check_shape(adapter: Adapter, name: str, change: LowRank, before: Tensor) ->
     """Raise InputError where a low-rank change does not fit the base's parameter."""
     if change.shape != tuple(before.shape):
         raise InputError(
-            f"{adapter.path} changes {name} as {list(change.shape)}, but the base has {list(before.shape)}", reason="OtherBase"
+            f"{adapter.path} changes {name} as {list(change.shape)}, but the base has {list(before.shape)}; "
+            "give an adapter that was made from this base",
+            reason="OtherBase",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import sys
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryErr
 TERMINATION_BYTES = 4096
 """What Kubernetes keeps of a container's termination message."""
 
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OUT_OF_MEMORY = ("defaultcpuallocator: can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 
@@ -45,8 +47,10 @@ def ending_of(error: BaseException) -> Ending:
             return _of(ExitCode.STOPPED, error)
         case AutoLLMError():
             return _of(ExitCode.FAILED, error)
-        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        case OSError() if error.errno in _NO_SPACE:
             return Ending(ExitCode.TEMPORARY, "DiskFull", f"no space is left to write {error.filename or 'a file'}: free some, then go on")
+        case _ if _tells_no_space(error):
+            return Ending(ExitCode.TEMPORARY, "DiskFull", f"no space is left to write tensors ({error}): free some, then go on")
         case ConnectionError() | TimeoutError():
             return Ending(ExitCode.TEMPORARY, "Unreachable", f"something outside did not answer: {error}")
         case _ if is_out_of_memory(error):
@@ -54,6 +58,12 @@ def ending_of(error: BaseException) -> Ending:
             return Ending(ExitCode.OUT_OF_GPU_MEMORY, OutOfMemoryError.reason, message)
         case _:
             return Ending(ExitCode.FAILED, "InternalError", f"{type(error).__name__}: {error}; the log has the traceback")
+
+
+def _tells_no_space(error: BaseException) -> bool:
+    """Tell whether safetensors, whose errors are no OSError, could not write for want of space."""
+    told = re.search(r"os error ([0-9]+)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return told is not None and int(told[1]) in _NO_SPACE
 
 
 def is_out_of_memory(error: BaseException) -> bool:

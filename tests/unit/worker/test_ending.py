@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from autollm.errors import InputError, IntegrityError, Interrupted, OutOfMemoryError, TemporaryError
 from autollm.store import StoreUnavailableError
@@ -23,6 +24,9 @@ from autollm_runtime.worker.ending import ending_of, write_termination
         (TemporaryError("no answer"), 75, "Temporary"),
         (StoreUnavailableError("no answer"), 75, "StoreUnavailable"),
         (OSError(errno.ENOSPC, "No space left on device", "/x"), 75, "DiskFull"),
+        (OSError(errno.EFBIG, "File too large", "/x"), 75, "DiskFull"),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), 75, "DiskFull"),
+        (SafetensorError("header too large"), 1, "InternalError"),
         (ConnectionResetError("reset"), 75, "Unreachable"),
         (TimeoutError("slow"), 75, "Unreachable"),
         (Interrupted("asked to"), 143, "Interrupted"),

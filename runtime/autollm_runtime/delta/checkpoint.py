@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from autollm.errors import InputError
+from autollm_runtime.model.folder import CONFIG, find_weights
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {
     "F64": torch.float64,
@@ -30,9 +31,6 @@ DTYPES: Final[Mapping[str, torch.dtype]] = {
     "BOOL": torch.bool,
 }
 """The names of number formats in a safetensors header."""
-
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 
 _HEADER_LIMIT = 100_000_000
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
@@ -146,10 +144,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Read the headers of a model's folder; raises InputError where files are missing, damaged or pickled only."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder that save_pretrained wrote", reason="NotFound")
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     entries: dict[str, Entry] = {}
-    for path in _weight_files(folder):
-        entries |= read_header(path)
+    for name in find_weights(folder, str(folder)):
+        entries |= read_header(folder / name)
     return Checkpoint(folder, dict(sorted(entries.items())), config)
 
 
@@ -164,24 +162,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path} holds no JSON object", reason="UnreadableConfig")
     return document
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    # The order in which transformers looks, so that what is merged is what is loaded.
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        shards = sorted({str(shard) for shard in read_json(folder / INDEX).get("weight_map", {}).values()})
-        missing = [shard for shard in shards if Path(shard).name != shard or not (folder / shard).is_file()]
-        if missing or not shards:
-            what = f"shard {missing[0]}" if missing else "weight_map"
-            raise InputError(f"{folder} lacks {what} of {INDEX}; copy or download the model again", reason="ShardMissing")
-        return [folder / shard for shard in shards]
-    pickles = sorted(entry.name for entry in folder.iterdir() if entry.suffix in {".bin", ".pt", ".pth"})
-    if pickles:
-        raise InputError(
-            f"{folder} has its weights only as pickle ({pickles[0]}), which can run code when it is read; "
-            "convert it once with save_pretrained(safe_serialization=True)",
-            reason="PickleOnly",
-        )
-    raise InputError(f"{folder} has no {WEIGHTS} and no {INDEX}; give the folder that save_pretrained wrote", reason="NoWeights")

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import torch
 
-from autollm_runtime.delta.checkpoint import DTYPES, WEIGHTS
+from autollm_runtime.delta.checkpoint import DTYPES
+from autollm_runtime.model.folder import WEIGHTS
 
 DEFAULT_SHARD_BYTES: Final = 5_000_000_000
 

@@ -14,7 +14,7 @@ import torch
 
 from autollm.errors import InputError
 from autollm.store.disk import disk_errors
-from autollm_runtime.delta.checkpoint import INDEX, Checkpoint, open_checkpoint
+from autollm_runtime.delta.checkpoint import Checkpoint, open_checkpoint
 from autollm_runtime.delta.tuned import TunedModel
 from autollm_runtime.delta.values import Delta
 from autollm_runtime.merge.arithmetic import check_weights
@@ -23,7 +23,7 @@ from autollm_runtime.merge.placing import place_terms
 from autollm_runtime.merge.shards import DEFAULT_SHARD_BYTES, Planned, Shard, index_document, plan_shards
 from autollm_runtime.merge.threads import side_by_side
 from autollm_runtime.model.dtypes import torch_dtype
-from autollm_runtime.model.folder import is_model_file
+from autollm_runtime.model.folder import INDEX, is_model_file
 
 _PAPERS = ("LICENSE", "NOTICE", "USE_POLICY")
 

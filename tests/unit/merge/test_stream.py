@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,28 @@ def test_whole_models_are_added_by_their_difference(tmp_path: Path) -> None:
     w0, w1, w2 = (load_file(folder / "model.safetensors")[UP].double() for folder in (base, first, second))
     merged = load_file(tmp_path / "out" / "model.safetensors")[UP].double()
     torch.testing.assert_close(merged, w0 + 0.5 * (w1 - w0) - 0.25 * (w2 - w0), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason", "says"),
+    [
+        ("pytorch_model.bin", b"", "PickleOnly", "safe_serialization=True"),
+        ("model.safetensors.index.json", b'{"weight_map": {"a": "model-1.safetensors"}}', "ShardMissing", "first model-1.safetensors"),
+        ("model.safetensors.index.json", b"{}", "NoWeights", "names no weights"),
+        ("notes.txt", b"", "NoWeights", "has no model.safetensors"),
+    ],
+)
+def test_a_model_without_its_weights_is_refused_by_the_name_of_its_folder(
+    tmp_path: Path, name: str, content: bytes, reason: str, says: str
+) -> None:
+    folder = write_model(tmp_path / "tuned")
+    (folder / "model.safetensors").unlink()
+    (folder / "training_args.bin").unlink()
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        open_checkpoint(folder)
+    assert caught.value.reason == reason
+    assert str(caught.value).startswith(str(folder))
 
 
 def test_a_whole_model_at_weight_one_is_that_model(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from autollm.contract.tasks import PrepareTask
 from autollm.resources.facts import ModelFact, Prepared
 from autollm.store import Store, open_store
 from autollm.store.disk import disk_errors
+from autollm.store.probe import probe_store
 from autollm_runtime.model.base import resolve_base
 from autollm_runtime.model.fetch import fetch_location
 from autollm_runtime.model.loading import load_tokenizer
@@ -35,7 +36,7 @@ def run_prepare(task: PrepareTask, context: Context) -> None:
     """
     artifacts = task.spec.artifacts
     store = open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region)
-    next(iter(store.list("data/")), None)  # artifacts that cannot be reached are told before an hour is spent on the data
+    probe_store(store)  # artifacts that cannot be kept are told before an hour is spent on the data
     model = resolve_base(task.spec.model, store, context.scratch)
     base = fetch_location(model.uri, model.revision, store, context.scratch)
     context.check_stop()

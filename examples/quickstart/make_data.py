@@ -44,14 +44,16 @@ def mathematics(draw: random.Random) -> dict[str, str]:
 def code(draw: random.Random) -> dict[str, object]:
     """A one-line Python function described in words."""
     name, n = f"{draw.choice(WORDS)}_{draw.choice(WORDS)}", draw.randint(2, 30)
-    wish, body = draw.choice([
-        (f"adds {n} to x", f"x + {n}"),
-        (f"multiplies x by {n}", f"x * {n}"),
-        (f"subtracts {n} from x", f"x - {n}"),
-        (f"says whether x is above {n}", f"x > {n}"),
-        (f"gives the rest of x divided by {n}", f"x % {n}"),
-        (f"gives the first {n} items of x", f"x[:{n}]"),
-    ])
+    wish, body = draw.choice(
+        [
+            (f"adds {n} to x", f"x + {n}"),
+            (f"multiplies x by {n}", f"x * {n}"),
+            (f"subtracts {n} from x", f"x - {n}"),
+            (f"says whether x is above {n}", f"x > {n}"),
+            (f"gives the rest of x divided by {n}", f"x % {n}"),
+            (f"gives the first {n} items of x", f"x[:{n}]"),
+        ]
+    )
     answer = f"def {name}(x):\n    return {body}"
     return {"messages": [{"role": "user", "content": f"Write {name}, which {wish}."}, {"role": "assistant", "content": answer}]}
 
@@ -59,26 +61,36 @@ def code(draw: random.Random) -> dict[str, object]:
 def following(draw: random.Random) -> dict[str, str]:
     """A rule for writing some words; the rejected answer chats instead of following it."""
     first, second, third = draw.sample(WORDS, 3)
-    wish, chosen = draw.choice([
-        (f"Write {first}, {second} in capitals, joined by a dash.", f"{first.upper()}-{second.upper()}"),
-        (f"Put {first}, {second}, {third} in alphabetical order.", ", ".join(sorted([first, second, third]))),
-        (f"Repeat {first} three times with slashes between.", "/".join([first] * 3)),
-        (f"Wrap {first} and {second} in square brackets each.", f"[{first}] [{second}]"),
-        (f"Give {first}, {second}, {third} as a numbered list.", f"1. {first}\n2. {second}\n3. {third}"),
-    ])
-    rejected = draw.choice([f"Sure! {first.capitalize()} is a nice word.", f"I think you mean {first} or {second}.", f"Here you go: {first}!"])
+    wish, chosen = draw.choice(
+        [
+            (f"Write {first}, {second} in capitals, joined by a dash.", f"{first.upper()}-{second.upper()}"),
+            (f"Put {first}, {second}, {third} in alphabetical order.", ", ".join(sorted([first, second, third]))),
+            (f"Repeat {first} three times with slashes between.", "/".join([first] * 3)),
+            (f"Wrap {first} and {second} in square brackets each.", f"[{first}] [{second}]"),
+            (f"Give {first}, {second}, {third} as a numbered list.", f"1. {first}\n2. {second}\n3. {third}"),
+        ]
+    )
+    rejected = draw.choice(
+        [
+            f"Sure! {first.capitalize()} is a nice word.",
+            f"I think you mean {first} or {second}.",
+            f"Here you go: {first}!",
+        ]
+    )
     return {"prompt": wish, "chosen": chosen, "rejected": rejected}
 
 
 def generation(draw: random.Random) -> dict[str, str]:
     """An instruction to be written from a kind, a topic and an audience."""
     topic, audience, n = draw.choice(TOPICS), draw.choice(AUDIENCES), draw.randint(3, 9)
-    kind, instruction = draw.choice([
-        ("list", f"List {n} tips on {topic} that help {audience}."),
-        ("question", f"What are {n} things {audience} should ask about {topic}?"),
-        ("story", f"Write a story of {n} sentences about {topic} for {audience}."),
-        ("summary", f"Summarise {topic} for {audience} in {n} sentences."),
-    ])
+    kind, instruction = draw.choice(
+        [
+            ("list", f"List {n} tips on {topic} that help {audience}."),
+            ("question", f"What are {n} things {audience} should ask about {topic}?"),
+            ("story", f"Write a story of {n} sentences about {topic} for {audience}."),
+            ("summary", f"Summarise {topic} for {audience} in {n} sentences."),
+        ]
+    )
     return {"prompt": f"Kind: {kind}; topic: {topic}; readers: {audience}; count: {n}. Write the instruction.", "completion": instruction}
 
 

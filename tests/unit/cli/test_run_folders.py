@@ -186,7 +186,8 @@ def test_compare_puts_runs_side_by_side(finished: Path, tmp_path: Path) -> None:
     assert "different test items" not in result.stdout
 
 
-def test_compare_of_two_folders_of_one_name_names_the_folders(finished: Path, tmp_path: Path) -> None:
+def test_compare_of_two_folders_of_one_name_names_the_folders(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     other = write_sample_run(tmp_path, run=sample_run(tmp_path / "artifacts", search=SHORT))
     head = call("compare", finished, other).stdout.splitlines()[0]
     assert head.split() == ["model", str(finished), str(other)]

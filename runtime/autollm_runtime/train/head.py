@@ -6,6 +6,8 @@ token of the prompts as well and takes up to four times as long as plain PyTorch
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,13 +18,19 @@ from trl.trainer import utils as trl_utils
 _TOKENS_AT_ONCE = 256
 """Logits of so many tokens are in memory together; enough that reading the head's weights is no longer what takes the time."""
 
+TESTED_TRL = "1.16"
+"""TRL does not export its head, so another minor version may have moved it; pyproject.toml asks for this one."""
+
+_HEAD = "_ChunkedLogProbFunction"
+_COMPACT = "_use_triton"
+
 _Outputs = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
 class LearnedHead:
     """What TRL's trainers call in place of their own head; on other devices than CPUs that is what they get."""
 
-    original: Any = trl_utils._ChunkedLogProbFunction  # type: ignore[attr-defined]  # TRL does not export it
+    original: Any = None
 
     @classmethod
     def apply(
@@ -86,8 +94,25 @@ def _log_probs(
     return -functional.cross_entropy(logits / temperature if temperature != 1 else logits, targets, reduction="none")
 
 
-def use_learned_head() -> None:
-    """Let TRL's trainers project learned positions only, and on CPUs through the head above."""
-    # TRL leaves prompts out where its Triton kernels run; the name decides nothing else in that module.
-    trl_utils._use_triton = lambda device: True  # type: ignore[attr-defined]  # TRL does not export it
-    trl_utils._ChunkedLogProbFunction = LearnedHead  # type: ignore[attr-defined, assignment]  # the same call, of another class
+def use_learned_head(module: ModuleType = trl_utils) -> None:
+    """Let TRL's trainers on CPUs project learned positions only, through the head above; other devices keep what TRL has for them.
+
+    Raises ImportError where the installed TRL has no such head, instead of training slowly or otherwise than was tested.
+    """
+    missing = [name for name in (_HEAD, _COMPACT) if not hasattr(module, name)]
+    if missing:
+        raise ImportError(
+            f"TRL {version('trl')} has no {' and no '.join(missing)} in {module.__name__}: AutoLLM is tested with TRL {TESTED_TRL}; "
+            f"install it with: pip install 'trl=={TESTED_TRL}.*'"
+        )
+    if getattr(module, _HEAD) is LearnedHead:
+        return
+    compact = getattr(module, _COMPACT)
+
+    def leaves_prompts_out(device: torch.device) -> bool:
+        # TRL does so where its Triton kernels run; the name decides nothing else in that module.
+        return device.type == "cpu" or bool(compact(device))
+
+    LearnedHead.original = getattr(module, _HEAD)
+    setattr(module, _COMPACT, leaves_prompts_out)
+    setattr(module, _HEAD, LearnedHead)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autollm_runtime.train.head import LearnedHead
+from autollm_runtime.train.head import TESTED_TRL, LearnedHead, use_learned_head
 from autollm_runtime.train.run import run_train
 from support.tiny_model import make_tiny_model
 from support.training import Bench, preferences, sums
@@ -59,6 +61,29 @@ def test_nothing_is_kept_for_a_reference() -> None:
         found = LearnedHead.apply(hidden, torch.randn(VOCABULARY, WIDTH), None, torch.arange(5), 1.0, 32, None, 1.0, ())
     assert not found[0].requires_grad
     assert found[1:] == (None, None, None, None)
+
+
+class _TheirHead:
+    @staticmethod
+    def apply(*arguments: Any) -> str:
+        return "theirs"
+
+
+def test_other_devices_than_cpus_keep_what_trl_has_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LearnedHead, "original", LearnedHead.original)
+    module: Any = ModuleType("trl_of_the_test")
+    module._use_triton = lambda device: device.type == "cuda"
+    module._ChunkedLogProbFunction = _TheirHead
+    use_learned_head(module)
+    use_learned_head(module)  # a second time changes nothing
+    assert {name: module._use_triton(torch.device(name)) for name in ("cpu", "cuda", "mps")} == {"cpu": True, "cuda": True, "mps": False}
+    hidden = torch.empty(5, WIDTH, device="meta")
+    assert module._ChunkedLogProbFunction.apply(hidden, hidden, None, torch.arange(5), 1.0, 32, None, 1.0, ()) == "theirs"
+
+
+def test_a_trl_without_the_head_is_refused_by_its_version() -> None:
+    with pytest.raises(ImportError, match=rf"no _use_triton in changed.*tested with TRL {re.escape(TESTED_TRL)}"):
+        use_learned_head(cast("ModuleType", SimpleNamespace(__name__="changed", _ChunkedLogProbFunction=_TheirHead)))
 
 
 @pytest.mark.parametrize(

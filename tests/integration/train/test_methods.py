@@ -56,6 +56,11 @@ def changes(bench: Bench, task: TrainTask) -> dict[str, torch.Tensor]:
     return low_rank | {name: change.double() for name, change in delta.full.items()}
 
 
+def norm(change: dict[str, torch.Tensor]) -> float:
+    """The length of a delta as one vector; Adam makes single numbers whose gradient is nearly zero follow the noise."""
+    return float(torch.stack([part.norm() for part in change.values()]).norm())
+
+
 def forget(bench: Bench, task: TrainTask) -> None:
     bench.store.delete(layout.delta_manifest(task.spec.key))
 
@@ -124,9 +129,9 @@ def test_the_micro_batch_does_not_change_the_delta(bench: Bench, kind: str, reco
         train(bench, task, micro=micro)
         found.append(changes(bench, task))
         forget(bench, task)
-    for name, change in found[0].items():
-        for other in found[1:]:
-            torch.testing.assert_close(other[name], change, rtol=1e-3, atol=2e-6)
+    size = norm(found[0])
+    for other in found[1:]:
+        assert norm({name: other[name] - change for name, change in found[0].items()}) < 1e-3 * size
 
 
 def test_equal_seeds_give_equal_deltas_and_other_seeds_others(bench: Bench) -> None:
@@ -200,9 +205,7 @@ def test_after_continues_the_delta_and_is_the_total_change(bench: Bench, adapter
     assert curve[0].loss == pytest.approx(0.693147, abs=1e-6)
     before, total = changes(bench, first), changes(bench, second)
     assert total.keys() == before.keys()
-    moved = sum((total[name] - change).norm() ** 2 for name, change in before.items()) ** 0.5
-    size = sum(change.norm() ** 2 for change in before.values()) ** 0.5
-    assert 0 < moved < 0.05 * size
+    assert 0 < norm({name: total[name] - change for name, change in before.items()}) < 0.05 * norm(before)
 
 
 def test_a_start_of_another_form_is_refused(bench: Bench) -> None:

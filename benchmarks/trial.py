@@ -214,7 +214,7 @@ def make_world(root: Path) -> World:
 def linear_layers(base: Path) -> dict[str, tuple[int, int]]:
     """Return the shapes of all linear layers of the blocks."""
     with torch.device("meta"):
-        model: nn.Module = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))  # type: ignore[no-untyped-call]
+        model: nn.Module = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and ".layers." in name}
     return {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
 
@@ -277,8 +277,8 @@ def bare_passes(model: PreTrainedModel, sequences: list[Encoded]) -> tuple[Calla
             ids[row, : len(sequences[index].ids)] = torch.tensor(sequences[index].ids)
             scored[row, : len(sequences[index].ids)] = torch.tensor(sequences[index].mask)
         batches.append((ids[:, :-1], scored[:, 1:].nonzero(as_tuple=True)))
-    body: Any = model.get_decoder()  # type: ignore[no-untyped-call]
-    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    body: Any = model.get_decoder()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
     @torch.inference_mode()
     def lean() -> None:

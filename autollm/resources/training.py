@@ -94,7 +94,7 @@ class Method(Model):
     @property
     def hyperparameters(self) -> Sft | Dpo | Pretrain:
         """The settings of the member that is set."""
-        return getattr(self, self.kind)  # type: ignore[no-any-return]
+        return getattr(self, self.kind)  # type: ignore[no-any-return]  # the name is looked up at run time
 
 
 class Training(Model):

@@ -28,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     items = [json.loads(line) for line in options.items.read_text().splitlines()]
     begun = time.perf_counter()
     with torch.inference_mode():

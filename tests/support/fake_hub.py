@@ -55,7 +55,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             else:
                 self._file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_GET  # noqa: N815  # the name that http.server calls
 
         def _api(self, repo: str, verb: str, revision: str) -> None:
             body: object

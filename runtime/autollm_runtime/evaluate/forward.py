@@ -84,7 +84,7 @@ def _head_sees_only(model: PreTrainedModel, rows: Tensor, columns: Tensor) -> It
 
     What a model does to its logits afterwards (scaling, soft-capping) works on each position alone and stays in force.
     """
-    head: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head: nn.Module | None = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     if head is None:
         yield
         return

@@ -52,14 +52,14 @@ def _generate(
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
         mask[row, width - len(prompt.ids) :] = 1
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         do_sample=False,
         max_new_tokens=max(prompt.cap for prompt in prompts),
         eos_token_id=sorted(stops),
         pad_token_id=padding,
         use_cache=True,
     )
-    own, model.generation_config = model.generation_config, GenerationConfig()  # type: ignore[no-untyped-call]
+    own, model.generation_config = model.generation_config, GenerationConfig()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     try:
         generate: Any = model.generate
         output: Tensor = generate(

@@ -52,7 +52,7 @@ def load_model(path: Path, dtype: str, device: torch.device, *, attention: str |
             f"the model in {path} lacks {len(missing)} of its weights, first {missing[0]}; they would be random: save it whole",
             reason="IncompleteModel",
         )
-    return model.to(device).eval()  # type: ignore[no-any-return]
+    return model.to(device).eval()  # type: ignore[no-any-return]  # the name is looked up at run time
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -63,7 +63,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **gguf)
     except Exception as error:  # the tokenizers library raises no other type
         raise InputError(f"the tokenizer in {path} cannot be read: {_first_line(error)}", reason="UnreadableTokenizer") from error
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer  # type: ignore[no-any-return]  # the name is looked up at run time
 
 
 def check_architecture(config: dict[str, Any], name: str) -> None:

@@ -92,6 +92,6 @@ def _redirect(log: Path) -> None:
     # The buffers of the parent's streams went out before the fork; line buffering keeps the log current.
     sys.stdin, sys.stdout, sys.stderr = (
         open(0, closefd=False),  # noqa: SIM115  # lives as long as the process
-        open(1, "w", buffering=1, closefd=False),  # noqa: SIM115
-        open(2, "w", buffering=1, closefd=False),  # noqa: SIM115
+        open(1, "w", buffering=1, closefd=False),  # noqa: SIM115  # lives as long as the process
+        open(2, "w", buffering=1, closefd=False),  # noqa: SIM115  # lives as long as the process
     )

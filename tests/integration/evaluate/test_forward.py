@@ -98,7 +98,7 @@ def test_the_size_of_a_batch_changes_nothing_beyond_the_noise(model: PreTrainedM
 def test_the_output_layer_sees_scored_positions_alone(model: PreTrainedModel) -> None:
     made = sequences()
     seen: list[int] = []
-    model.get_output_embeddings().register_forward_hook(lambda head, given, output: seen.append(output.numel() // output.shape[-1]))  # type: ignore[no-untyped-call]
+    model.get_output_embeddings().register_forward_hook(lambda head, given, output: seen.append(output.numel() // output.shape[-1]))  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     score_sequences(model, made, Budget(80))
     assert len(seen) > 1
     assert sum(seen) == sum(one.learned for one in made)
@@ -106,14 +106,14 @@ def test_the_output_layer_sees_scored_positions_alone(model: PreTrainedModel) ->
 
 def test_a_model_that_caps_its_logits_still_does(folder: Path, model: PreTrainedModel) -> None:
     made = sequences(3)
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     head.register_forward_hook(lambda module, given, output: torch.tanh(output * 20) / 2)
     for score, expected in zip(score_sequences(model, made, Budget(50)), [alone(model, one) for one in made], strict=True):
         assert score.log_probability == pytest.approx(expected.log_probability, abs=1e-3)
 
 
 def test_of_equal_logits_the_first_is_what_greedy_decoding_takes(model: PreTrainedModel) -> None:
-    model.get_output_embeddings().register_forward_hook(lambda module, given, output: torch.zeros_like(output))  # type: ignore[no-untyped-call]
+    model.get_output_embeddings().register_forward_hook(lambda module, given, output: torch.zeros_like(output))  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     first, other = score_sequences(model, [Encoded([5, 0], [False, True]), Encoded([5, 7], [False, True])], Budget(50))
     assert (first.greedy, other.greedy) == (True, False)
 
@@ -121,7 +121,7 @@ def test_of_equal_logits_the_first_is_what_greedy_decoding_takes(model: PreTrain
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_no_score(model: PreTrainedModel, value: float) -> None:
     with torch.no_grad():
-        model.get_output_embeddings().weight[40] = value  # type: ignore[no-untyped-call]
+        model.get_output_embeddings().weight[40] = value  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     with pytest.raises(InputError, match="NaN or infinite") as caught:
         score_sequences(model, sequences(2), Budget(50))
     assert caught.value.reason == "NonFinite"

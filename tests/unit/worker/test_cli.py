@@ -36,7 +36,7 @@ class Program:
 def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     module = ModuleType("a_program_of_the_test")
     made = Program()
-    module.work = made  # type: ignore[attr-defined]
+    module.work = made  # type: ignore[attr-defined]  # a module that the test makes
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(cli, "WORK", {"Pin": f"{module.__name__}:work"})
     monkeypatch.setattr(cli, "start_logging", lambda: None)

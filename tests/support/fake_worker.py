@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from autollm.contract import layout
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.folder import ObjectFolder, write_atomically
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
@@ -46,7 +47,7 @@ class Artifacts:
 
     def keys(self) -> set[str]:
         """The deltas."""
-        return {f"sha256:{path.name}" for path in (self.root / "deltas").glob("*")}
+        return {f"sha256:{path.parent.name}" for path in (self.root / "deltas").glob("*/manifest.json")}
 
     def revisions(self) -> dict[str, PublishedRevision]:
         """The published models."""
@@ -100,7 +101,10 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
         case PrepareTask():
             work()
             artifacts.log(f"prepare {task.key}")
-            reports.prepared(task.run, synthetic.prepared(task, artifacts.keys(), artifacts.latest()))
+            made = synthetic.prepared(task, artifacts.keys(), artifacts.latest())
+            for digest in [*(chunk.digest for chunk in made.chunks), made.search.digest, made.test.digest]:
+                artifacts.make(layout.records(digest))
+            reports.prepared(task.run, made)
         case TrainTask():
             status = (objects.read("DeltaTraining", task.training) or {}).get("status", {})
             if "delta" in status:
@@ -108,7 +112,7 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
             for step in range(3):
                 reports.progress(task.training, Progress(step=step, steps=3))
                 work()
-            if artifacts.make(f"deltas/{task.spec.key.removeprefix('sha256:')}"):
+            if artifacts.make(layout.delta_manifest(task.spec.key)):
                 artifacts.log(f"train {task.spec.key}")
             reports.trained(task.training, synthetic.trained(task.spec))
         case EvaluateTask():
@@ -116,12 +120,12 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
         case PublishTask():
             work()
             latest = artifacts.latest()
-            made = synthetic.published(task, len(artifacts.revisions()))
-            if latest is None or latest.weights != made.weights or latest.deltas != made.deltas:
-                write_atomically(artifacts.root / "revisions" / made.revision, json.dumps(made.document()).encode())
-                write_atomically(artifacts.root / "latest", made.revision.encode())
-                artifacts.log(f"publish {made.revision}")
-                latest = made
+            merged = synthetic.published(task, len(artifacts.revisions()))
+            if latest is None or latest.weights != merged.weights or latest.deltas != merged.deltas:
+                write_atomically(artifacts.root / "revisions" / merged.revision, json.dumps(merged.document()).encode())
+                write_atomically(artifacts.root / "latest", merged.revision.encode())
+                artifacts.log(f"publish {merged.revision}")
+                latest = merged
             reports.published(task.run, latest.model_copy(update={"as_of": task.as_of}))
         case PinTask():
             write_atomically(artifacts.root / "latest", task.revision.encode())

@@ -4,7 +4,6 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 export TOKENIZERS_PARALLELISM := false
-export HF_HUB_OFFLINE := 1
 
 .PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser clean
 

@@ -100,7 +100,7 @@ def pooled(results: list[SeedResult], name: str) -> dict[str, float]:
 
 def markdown(results: list[SeedResult], differences: dict[str, dict[str, float]]) -> str:
     """Return the table of all seeds."""
-    names = list(results[0].scores)
+    names = [name for name in results[0].scores if name == "auto" or name in differences]
     lines = ["| row | " + " | ".join(f"seed {seed}" for seed in range(len(results))) + " | mean | `auto` minus it (95 %) |"]
     lines.append("|---|" + "---:|" * (len(results) + 2))
     for name in sorted(names, key=lambda name: np.mean([result.scores[name] for result in results])):

@@ -48,7 +48,7 @@ bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
 	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
 
 seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one
-	@$(BIN)/python benchmarks/quickstart_seeds.py
+	@$(BIN)/python benchmarks/quickstart_seeds.py --all
 
 generate: $(INSTALLED)  ## Write what is generated from the types: CRDs, schema, reference
 	@$(BIN)/python -m autollm.resources.generate

@@ -280,7 +280,7 @@ class TestFailure:
         world = World(make_run())
         world.fails = lambda work: (
             Failure(reason="NoChatTemplate", message="Give the model a chat template.")
-            if getattr(work, "kind", "") == "Train" and work.spec.delta == "math/sft"  # type: ignore[union-attr]
+            if getattr(work, "kind", "") == "Train" and work.spec.delta == "math/sft"  # type: ignore[union-attr]  # only a training has a spec with a delta
             else None
         )
         made = world.settle()

@@ -37,7 +37,7 @@ PLACE = Place("s3://bucket/key", "bucket", "https://s3.example.org")
 def test_every_answer_names_the_place_and_the_remedy(code: str, status: int, kind: type[Exception], remedy: str) -> None:
     answer = {"Error": {"Code": code, "Message": "…"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(kind, match=remedy) as caught, s3_errors(PLACE):
-        raise botocore.ClientError(answer, "GetObject")  # type: ignore[arg-type]
+        raise botocore.ClientError(answer, "GetObject")  # type: ignore[arg-type]  # the stub knows answers of one form only
     assert "s3://bucket/key" in str(caught.value)
     assert type(caught.value) is kind
 

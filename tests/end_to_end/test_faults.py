@@ -186,7 +186,7 @@ MODELS: list[tuple[Make, list[str]]] = [
     (faulty.model_as_pickle, ["PickleOnly", "model.uri", "pytorch_model.bin", "safe_serialization=True"]),
 ]
 DELTAS: list[tuple[Make, str, list[str]]] = [
-    (faulty.adapter_of_another_base, "lora", ["OtherBase", "deltas, tone", "layers.7", "another base"]),
+    (faulty.adapter_of_another_base, "lora", ["OtherBase", "deltas, tone", "layers.7", "made from this base"]),
     (faulty.adapter_of_another_shape, "lora", ["OtherBase", "deltas, tone", "[48, 48]", "[32, 32]"]),
     (faulty.adapter_with_nan, "lora", ["NonFinite", "deltas, tone", "lora_A", "NaN or infinity"]),
     (faulty.tuned_from_another_base, "full", ["OtherBase", "deltas, tone", "[259, 48]", "tuned from this base"]),
@@ -261,7 +261,7 @@ class TestNothingIsLost:
 
         flip_a_byte(delta)
         folder.apply(search={"trials": 3})
-        assert_told(folder.run(), 1, "DigestMismatch", str(delta), "damaged", "remove the manifest, and it is made again")
+        assert_told(folder.run(), 1, "DigestMismatch", str(delta), "damaged", "and it is made again")
         flip_a_byte(chunk)
         (delta.parent.parent / "manifest.json").unlink()
         assert_told(folder.run(), 1, "TrainingFailed", "math/sft", str(chunk), "damaged", "remove it, so that it is made again")

@@ -26,6 +26,7 @@ class TaskState:
         finished: When it ended; None while it runs.
         slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
         size: Of evaluators, how many slots there are.
+        waiting: Why it does not run yet, as a sentence, where it is known: no node has room, its image cannot be pulled.
     """
 
     id: str
@@ -37,6 +38,7 @@ class TaskState:
     finished: datetime | None = None
     slots: Mapping[int, datetime] = field(default_factory=dict)
     size: int = 1
+    waiting: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""The port to the Kubernetes API: six verbs over plain documents, and the errors that callers tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from autollm.errors import AutoLLMError
+from autollm_operator.api.resources import Resource
+
+Document = dict[str, Any]
+Propagation = Literal["Background", "Foreground"]
+
+FIELD_MANAGER = "autollm-operator"
+"""The owner of the fields that the operator writes."""
+
+
+class ApiError(AutoLLMError):
+    """The API server refused a request; `status` is its HTTP status, 0 where it did not answer."""
+
+    reason = "ApiError"
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFoundError(ApiError):
+    """There is no such object (404)."""
+
+    reason = "NotFound"
+
+
+class AlreadyExistsError(ApiError):
+    """An object of that name is there (409 on create)."""
+
+    reason = "AlreadyExists"
+
+
+class ConflictError(ApiError):
+    """The object is another one than was read: its uid or resourceVersion differs (409)."""
+
+    reason = "Conflict"
+
+
+class InvalidError(ApiError):
+    """The API server does not accept the document (400, 413, 422): trying again cannot help."""
+
+    reason = "Invalid"
+
+
+class ForbiddenError(ApiError):
+    """The operator's role, a quota or an admission policy does not allow it (401, 403)."""
+
+    reason = "Forbidden"
+
+
+class UnavailableError(ApiError):
+    """The API server did not answer, or asked to come later (408, 429, 5xx, no connection); `retry_after` in seconds, if it said so."""
+
+    reason = "ApiUnavailable"
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
+class Api(Protocol):
+    """Objects by kind, namespace and name; every verb waits for the answer and raises one of the errors above."""
+
+    def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Iterator[Document]:
+        """Yield all objects of a kind in a namespace, or in all of them, page by page; `labels` is a label selector."""
+        ...
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Document:
+        """Return an object; raises NotFoundError."""
+        ...
+
+    def create(self, resource: Resource, document: Mapping[str, Any]) -> Document:
+        """Create an object and return it as stored; raises AlreadyExistsError."""
+        ...
+
+    def apply_status(self, resource: Resource, document: Mapping[str, Any]) -> Document:
+        """Own exactly these fields of an object's status (server-side apply); raises NotFoundError, or ConflictError if the uid differs."""
+        ...
+
+    def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str | None = None) -> Document:
+        """Merge a patch into an object; raises NotFoundError, and ConflictError where the patch names another uid or resourceVersion."""
+        ...
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        propagation: Propagation = "Background",
+        grace_seconds: int | None = None,
+    ) -> None:
+        """Delete the object of this uid; one that is gone, or that another has replaced, is deleted already."""
+        ...

@@ -1,0 +1,1 @@
+"""Commands of `autollm` that speak to a cluster."""

@@ -1,0 +1,1 @@
+"""From a task to the Job that carries it out: pure, one file for each policy."""

@@ -1,0 +1,1 @@
+"""What Prometheus scrapes: series of runs computed from the cache, counters of the process."""

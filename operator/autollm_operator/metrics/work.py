@@ -1,0 +1,70 @@
+"""What a run's Jobs and trainings are doing, and the GPU time that went into what they made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autollm.resources.delta_training import DeltaTraining
+from autollm_operator.cache.views import JobView, PodView
+from autollm_operator.metrics import series as s
+from autollm_operator.metrics.series import Sample
+
+JobState = Literal["suspended", "waiting", "running", "complete", "failed"]
+
+
+@dataclass(frozen=True)
+class ObservedJob:
+    """A Job with its pods; `training` is the delta that it trains, None in Jobs of other kinds."""
+
+    job: JobView
+    pods: Sequence[PodView]
+    training: DeltaTraining | None = None
+
+    @property
+    def at_work(self) -> int:
+        """How many of its pods run."""
+        return sum(pod.started is not None and pod.finished is None for pod in self.pods)
+
+    @property
+    def state(self) -> JobState:
+        """How far it is; one that is neither suspended nor at its end waits until a pod runs."""
+        if self.job.outcome is not None:
+            return "complete" if self.job.outcome == "Complete" else "failed"
+        if self.job.suspended:
+            return "suspended"
+        return "running" if self.at_work else "waiting"
+
+
+def job_samples(jobs: Sequence[ObservedJob]) -> Iterator[Sample]:
+    """Yield how many Jobs are in which state, how many GPUs they hold, and how far the running trainings are."""
+    states = Counter((one.job.task, one.state) for one in jobs)
+    yield from (Sample(s.JOBS, where, count) for where, count in sorted(states.items()))
+    held: Counter[str] = Counter()
+    for one in jobs:
+        if one.state == "running":
+            held[one.job.task] += one.job.gpus * one.at_work
+    yield from (Sample(s.GPUS, (task,), count) for task, count in sorted(held.items()))
+    training = [one.training for one in jobs if one.training is not None and one.state == "running"]
+    for found in sorted(training, key=lambda one: one.spec.delta)[: s.MOST_DELTAS]:
+        yield from _progress(found)
+
+
+def _progress(training: DeltaTraining) -> Iterator[Sample]:
+    progress = training.status.progress if training.status else None
+    if progress is None:
+        return
+    delta = (training.spec.delta,)
+    yield Sample(s.STEP, delta, progress.step)
+    yield Sample(s.STEPS, delta, progress.steps)
+    if progress.loss is not None:
+        yield Sample(s.LOSS, delta, float(progress.loss))
+    if progress.tokens_per_second is not None:
+        yield Sample(s.TOKENS, delta, progress.tokens_per_second)
+
+
+def reused(trainings: Sequence[DeltaTraining]) -> int:
+    """Return how many deltas were found in the artifacts rather than trained."""
+    return sum(bool(training.status and training.status.reused) for training in trainings)

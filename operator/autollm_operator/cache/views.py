@@ -26,6 +26,8 @@ class JobView:
         size: How many completions it is to have at the same time: the slots of evaluators.
         outcome: None until the Job controller says Complete or Failed for good.
         reason: Of that condition, or of a Job that is suspended.
+        gpus: GPUs that each of its pods asks for.
+        failure: The annotation in which the operator kept why it failed, since pods go with their nodes; empty where it has not.
     """
 
     namespace: str
@@ -45,6 +47,7 @@ class JobView:
     finished: datetime | None
     has_ttl: bool
     gpus: int
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class PodView:
         ended_because: Kubernetes' reason, such as OOMKilled or Error.
         termination: What the worker left in its termination message.
         disrupted: Whether it was preempted, evicted or lost with its node.
+        message: What Kubernetes said of its end, such as what the node that evicted it was low on.
     """
 
     namespace: str
@@ -76,3 +80,4 @@ class PodView:
     ended_because: str
     termination: str
     disrupted: bool
+    message: str = ""

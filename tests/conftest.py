@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.versitygw import S3Server, built_server
+
+if TYPE_CHECKING:
+    from cluster.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +20,28 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server for the whole session: `endpoint`, `access_key`, `secret_key`, `environment`, `make_bucket(name)`."""
     with built_server(tmp_path_factory.mktemp("versitygw")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kubernetes with AutoLLM's CRDs: that of KUBECONFIG, or a control plane without nodes, started for the session."""
+    from cluster.cluster import Cluster
+    from cluster.crds import install_crds
+    from cluster.own import started
+
+    folder = tmp_path_factory.mktemp("cluster")
+    if given := os.environ.get("KUBECONFIG"):
+        cluster = Cluster(Path(given), folder, ["kubectl"])
+        install_crds(cluster.admin)
+        yield cluster
+    else:
+        with started(folder) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for one test, with the workers' ServiceAccount; nobody waits for its deletion."""
+    name = cluster.namespace()
+    yield name
+    cluster.delete_namespace(name)

@@ -1,1 +1,1 @@
-"""A real Kubernetes for tests."""
+"""A real Kubernetes for the tests: one taken from KUBECONFIG, or a control plane, with a real node where asked for, started here."""

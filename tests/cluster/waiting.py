@@ -1,0 +1,15 @@
+"""Waiting for a cluster to come to something."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(holds: Callable[[], bool], otherwise: str, *, seconds: float = 30.0) -> None:
+    """Ask twenty times a second until something holds; raises RuntimeError saying what holds otherwise."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise RuntimeError(f"after {seconds:g} s, {otherwise}")
+        time.sleep(0.05)

@@ -34,6 +34,7 @@ class Parsed(Generic[T]):
         value: None where this version of the operator cannot read it.
         problem: Why it cannot, as a sentence; empty where it can.
         raw_status: The status as it is stored, of what cannot be read; empty otherwise.
+        ended: Of a trial that has an outcome, when its condition Succeeded changed to it, as a metav1.Time; empty otherwise.
     """
 
     namespace: str
@@ -46,6 +47,7 @@ class Parsed(Generic[T]):
     value: T | None
     problem: str = ""
     raw_status: Mapping[str, Any] = field(default_factory=dict)
+    ended: str = ""
 
 
 def parse_run(document: Mapping[str, Any]) -> Parsed[AutoLLMRun]:
@@ -61,9 +63,10 @@ def parse_training(document: Mapping[str, Any]) -> Parsed[DeltaTraining]:
 def parse_trial(document: Mapping[str, Any]) -> Parsed[MergeTrial]:
     """Parse a MergeTrial; of one that belongs to a run, only what is planned with."""
     status = document.get("status")
+    ended = _ended(status or {})
     if status and controller(document["metadata"]) is not None:
         status = {name: value for name, value in status.items() if name not in UNPLANNED}
-    return _parsed(MergeTrial, document, status)
+    return _parsed(MergeTrial, document, status, ended)
 
 
 def controller(metadata: Mapping[str, Any]) -> Owner | None:
@@ -74,7 +77,13 @@ def controller(metadata: Mapping[str, Any]) -> Owner | None:
     return None
 
 
-def _parsed(kind: type[T], document: Mapping[str, Any], status: Mapping[str, Any] | None) -> Parsed[T]:
+def _ended(status: Mapping[str, Any]) -> str:
+    held = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    succeeded = held.get("Succeeded", {})
+    return intern(succeeded.get("lastTransitionTime", "")) if succeeded.get("status") in ("True", "False") else ""
+
+
+def _parsed(kind: type[T], document: Mapping[str, Any], status: Mapping[str, Any] | None, ended: str = "") -> Parsed[T]:
     metadata = document["metadata"]
     kept: dict[str, Any] = {name: metadata[name] for name in KEPT_METADATA if name in metadata}
     if labels := {name: value for name, value in (metadata.get("labels") or {}).items() if name in KEPT_LABELS}:
@@ -95,6 +104,7 @@ def _parsed(kind: type[T], document: Mapping[str, Any], status: Mapping[str, Any
         value=value,
         problem=problem,
         raw_status={} if value is not None else dict(document.get("status") or {}),
+        ended=ended,
     )
 
 

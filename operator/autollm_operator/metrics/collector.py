@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
+from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.metrics import series as s
 from autollm_operator.metrics.standing import standing_samples
@@ -21,14 +22,28 @@ from autollm_operator.metrics.work import ObservedJob, job_samples, reused
 OWN_LABELS = ("namespace", "run")
 
 
+class Children(Protocol):
+    """What a run controls."""
+
+    @property
+    def trainings(self) -> Sequence[Parsed[DeltaTraining]]:
+        """Its trainings."""
+        ...
+
+    @property
+    def trials(self) -> Sequence[Parsed[MergeTrial]]:
+        """Its trials."""
+        ...
+
+
 class Runs(Protocol):
     """What is read of the cache."""
 
-    def runs(self) -> Sequence[AutoLLMRun]:
+    def runs(self) -> Sequence[Parsed[AutoLLMRun]]:
         """Return all runs."""
         ...
 
-    def children(self, run_uid: str) -> tuple[Sequence[DeltaTraining], Sequence[MergeTrial]]:
+    def children(self, run_uid: str) -> Children:
         """Return the trainings and the trials of a run."""
         ...
 
@@ -57,31 +72,35 @@ class RunCollector(Collector):
                 s.TRIAL_SECONDS, "How long a trial took: writing the merged weights and scoring the items.", labels=[*OWN_LABELS, "split"]
             )
             found = CounterMetricFamily(s.REUSED_DELTAS, "Deltas that were found in the artifacts rather than trained.", labels=OWN_LABELS)
-            runs = self._runs.runs()
-            for run in runs:
-                self._add(run, families, durations, found)
-            alive = {run.metadata.uid for run in runs}
-            self._sums = {uid: sums for uid, sums in self._sums.items() if uid in alive}
+            runs = [(row.uid, row.value) for row in self._runs.runs() if row.value is not None]
+            for uid, run in runs:
+                self._add(uid, run, families, durations, found)
+            self._sums = {uid: self._sums[uid] for uid, _ in runs}
         yield from families.values()
         yield durations
         yield found
 
     def _add(
-        self, run: AutoLLMRun, families: dict[str, GaugeMetricFamily], durations: HistogramMetricFamily, found: CounterMetricFamily
+        self,
+        uid: str,
+        run: AutoLLMRun,
+        families: dict[str, GaugeMetricFamily],
+        durations: HistogramMetricFamily,
+        found: CounterMetricFamily,
     ) -> None:
         own = (run.metadata.namespace or "", run.metadata.name)
-        uid = run.metadata.uid or ""
-        trainings, trials = self._runs.children(uid)
-        sums = self._trial_sums(run, trials)
-        jobs = self._observed(uid, trainings)
+        children = self._runs.children(uid)
+        sums = self._trial_sums(uid, run, children.trials)
+        trainings = [row.value for row in children.trainings if row.value is not None]
+        jobs = self._observed(uid, children.trainings)
         for sample in (*standing_samples(run), *sums.samples(), *job_samples(jobs)):
             families[sample.series.name].add_metric([*own, *sample.labels], sample.value)
         for split, histogram in sums.durations.items():
             durations.add_metric([*own, split], buckets=histogram.buckets(), sum_value=histogram.total)
         found.add_metric(own, reused(trainings))
 
-    def _trial_sums(self, run: AutoLLMRun, trials: Sequence[MergeTrial]) -> TrialSums:
-        uid, sample = run.metadata.uid or "", _sample(run)
+    def _trial_sums(self, uid: str, run: AutoLLMRun, trials: Sequence[Parsed[MergeTrial]]) -> TrialSums:
+        sample = _sample(run)
         sums = self._sums.get(uid)
         if sums is None or sums.sample != sample or not sums.absorb(trials):
             sums = TrialSums(sample)
@@ -89,10 +108,10 @@ class RunCollector(Collector):
         self._sums[uid] = sums
         return sums
 
-    def _observed(self, uid: str, trainings: Sequence[DeltaTraining]) -> list[ObservedJob]:
+    def _observed(self, uid: str, trainings: Sequence[Parsed[DeltaTraining]]) -> list[ObservedJob]:
         jobs = [ObservedJob(job, self._runs.pods(job.uid)) for job in self._runs.jobs(uid)]
-        for training in trainings:
-            jobs += [ObservedJob(job, self._runs.pods(job.uid), training) for job in self._runs.jobs(training.metadata.uid or "")]
+        for row in trainings:
+            jobs += [ObservedJob(job, self._runs.pods(job.uid), row.value) for job in self._runs.jobs(row.uid)]
         return jobs
 
 

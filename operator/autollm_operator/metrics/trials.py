@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from autollm.plan.landscape import is_pending
 from autollm.resources.merge_trial import MergeTrial, SplitName
+from autollm_operator.cache.parsed import Parsed
 from autollm_operator.metrics import series as s
 from autollm_operator.metrics.series import Sample
 from autollm_operator.metrics.standing import seconds_since_epoch
@@ -59,17 +60,21 @@ class TrialSums:
     last_end: float = 0.0
     pending: list[MergeTrial] = field(default_factory=list)
     _searches: dict[str, Search] = field(default_factory=dict)
-    _uids: set[str | None] = field(default_factory=set)
+    _uids: set[str] = field(default_factory=set)
 
-    def absorb(self, trials: Sequence[MergeTrial]) -> bool:
+    def absorb(self, rows: Sequence[Parsed[MergeTrial]]) -> bool:
         """Add those that have come to their end since; False where some are gone, so that the sums are no longer theirs."""
-        known = self._uids
-        new = [trial for trial in trials if trial.metadata.uid not in known]
-        self.pending = [trial for trial in new if is_pending(trial)]
-        for trial in new:
-            if not is_pending(trial):
-                self._add(trial)
-        return len(known) + len(self.pending) == len(trials)
+        known, self.pending, unread = self._uids, [], 0
+        for row in rows:
+            if row.uid in known:
+                continue
+            if row.value is None:
+                unread += 1
+            elif is_pending(row.value):
+                self.pending.append(row.value)
+            else:
+                self._add(row, row.value)
+        return len(known) + len(self.pending) + unread == len(rows)
 
     def seconds(self) -> float:
         """Return how long the trials took together."""
@@ -79,9 +84,8 @@ class TrialSums:
         """Yield what is said of the trials beside the histograms of their durations."""
         if self.last is not None:
             yield Sample(s.LAST, (), self.last[2])
-        moment = self.last_end or min(
-            (seconds_since_epoch(trial.metadata.creation_timestamp) or 0.0 for trial in self.pending), default=0.0
-        )
+        made = (seconds_since_epoch(trial.metadata.creation_timestamp) for trial in self.pending)
+        moment = self.last_end or min((one for one in made if one is not None), default=None)
         if moment:
             yield Sample(s.LAST_TIME, (), moment)
         yield from (Sample(s.CANDIDATES, (optimizer,), count) for optimizer, count in sorted(self._candidates().items()))
@@ -99,12 +103,12 @@ class TrialSums:
     def _is_candidate(self, trial: MergeTrial) -> bool:
         return trial.spec.split == "Search" and trial.spec.items == self.sample
 
-    def _add(self, trial: MergeTrial) -> None:
-        self._uids.add(trial.metadata.uid)
+    def _add(self, row: Parsed[MergeTrial], trial: MergeTrial) -> None:
+        self._uids.add(row.uid)
         status = trial.status
         if status is None:
             return
-        end = max((seconds_since_epoch(one.last_transition_time) or 0.0 for one in status.conditions or []), default=0.0)
+        end = seconds_since_epoch(row.ended) or 0.0
         self.last_end = max(self.last_end, end)
         if status.seconds is not None:
             durations = self.durations.setdefault(trial.spec.split, Durations())

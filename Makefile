@@ -31,6 +31,7 @@ types: $(INSTALLED)
 contracts: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo > .contracts.log || { cat .contracts.log; exit 1; }
 	@$(BIN)/python -m autollm.resources.generate --check
+	@$(BIN)/python charts/kustomize/generate.py --check --helm "$$($(BIN)/python tests/cluster/helm.py)"
 unit: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2
 
@@ -50,8 +51,9 @@ bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
 seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one
 	@$(BIN)/python benchmarks/quickstart_seeds.py --all
 
-generate: $(INSTALLED)  ## Write what is generated from the types: CRDs, schema, reference
+generate: $(INSTALLED)  ## Write what is generated: CRDs, schema and reference from the types, kustomize bases from the chart
 	@$(BIN)/python -m autollm.resources.generate
+	@$(BIN)/python charts/kustomize/generate.py --helm "$$($(BIN)/python tests/cluster/helm.py)"
 
 lock: $(INSTALLED)  ## Choose versions anew
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock

@@ -27,7 +27,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield each generated file, by its path in the repository, with its text."""
     schemas = [editor_schema(kind) for kind in KINDS]
     for kind, schema in zip(KINDS, schemas, strict=True):
-        yield Path("crds", f"{kind.plural}.yaml"), _HEADER + _quoted_yaml(custom_resource_definition(kind))
+        crd = _HEADER + _quoted_yaml(custom_resource_definition(kind))
+        yield Path("crds", f"{kind.plural}.yaml"), crd
+        yield Path("charts", "autollm", "files", "crds", f"{kind.plural}.yaml"), crd
         yield Path("autollm", "resources", "schema", f"{kind.name.lower()}.json"), json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
     yield Path("autollm", "resources", "schema", "rules.json"), json.dumps(parsed_rules(_rules(schemas)), ensure_ascii=False) + "\n"
     yield Path("docs", "reference.md"), reference(schemas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -55,3 +56,7 @@ def _programs(archive: Path) -> Iterator[tuple[str, bytes]]:
                     name = PurePosixPath(entry.filename).name
                     if name in TOOLS and not entry.is_dir() and entry.file_size > 1 << 20:
                         yield name, zipped.read(entry)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{helm()}\n")

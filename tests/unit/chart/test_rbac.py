@@ -1,0 +1,108 @@
+"""What the chart lets whom do: a snapshot, so that nothing is added without being seen here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.chart import Document, of_kind, render
+
+Rights = set[tuple[str, str, str]]
+"""Verb, resource with its group, and the one name it is limited to, or nothing."""
+
+READ = ("get", "list", "watch")
+RUNS, TRAININGS, TRIALS = (f"{plural}.autollm.dev" for plural in ("autollmruns", "deltatrainings", "mergetrials"))
+STATUSES = [f"{plural}/status.autollm.dev" for plural in ("autollmruns", "deltatrainings", "mergetrials")]
+
+
+def rights(*resources: str, verbs: tuple[str, ...], name: str = "") -> Rights:
+    return {(verb, resource, name) for verb in verbs for resource in resources}
+
+
+OPERATOR = (
+    rights(RUNS, verbs=READ)
+    | rights(TRAININGS, TRIALS, "jobs.batch", verbs=(*READ, "create", "patch", "delete"))
+    | rights(*STATUSES, verbs=("patch",))
+    | rights("pods", verbs=(*READ, "delete"))
+    | rights("services", verbs=("create",))
+    | rights("events.events.k8s.io", verbs=("create",))
+)
+WORKER = rights(RUNS, TRAININGS, TRIALS, verbs=READ) | rights(*STATUSES, verbs=("patch",))
+LEASE = rights("leases.coordination.k8s.io", verbs=("get", "patch"), name="autollm")
+
+
+def granted(role: Document) -> Rights:
+    return {
+        (verb, f"{resource}.{group}".rstrip("."), name)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+
+def held(documents: list[Document]) -> dict[tuple[str, str], Rights]:
+    """What every ServiceAccount may do, by its name and the namespace it may do it in; * is every namespace."""
+    roles = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): granted(one) for one in documents if "rules" in one}
+    found: dict[tuple[str, str], Rights] = {}
+    for binding in documents:
+        if binding["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            where = binding["metadata"].get("namespace")
+            reference = binding["roleRef"]
+            for subject in binding["subjects"]:
+                who = f"{subject['namespace']}/{subject['name']}"
+                rights = roles[reference["kind"], where if reference["kind"] == "Role" else None, reference["name"]]
+                found.setdefault((who, where or "*"), set()).update(rights)
+    return found
+
+
+def test_by_default_in_the_namespace_of_the_release_alone() -> None:
+    assert held(render()) == {("team-a/autollm", "team-a"): OPERATOR, ("team-a/autollm-worker", "team-a"): WORKER}
+
+
+def test_in_the_listed_namespaces_and_not_in_that_of_the_release() -> None:
+    assert held(render({"namespaces": ["team-c", "team-b"]}, namespace="system")) == {
+        ("system/autollm", "team-b"): OPERATOR,
+        ("system/autollm", "team-c"): OPERATOR,
+        ("team-b/autollm-worker", "team-b"): WORKER,
+        ("team-c/autollm-worker", "team-c"): WORKER,
+    }
+
+
+def test_cluster_wide_the_operator_everywhere_and_workers_in_the_listed_namespaces() -> None:
+    assert held(render({"clusterWide": True, "namespaces": ["team-b"]}, namespace="system")) == {
+        ("system/autollm", "*"): OPERATOR,
+        ("team-b/autollm-worker", "team-b"): WORKER,
+    }
+
+
+def test_several_replicas_share_one_lease_that_the_chart_makes() -> None:
+    documents = render({"operator": {"replicas": 2}, "namespaces": ["team-b"]})
+    assert held(documents)["team-a/autollm", "team-a"] == LEASE
+    assert held(documents)["team-a/autollm", "team-b"] == OPERATOR
+    assert [one["metadata"] | {"labels": {}} for one in of_kind(documents, "Lease")] == [
+        {"name": "autollm", "namespace": "team-a", "labels": {}}
+    ]
+
+
+@pytest.mark.parametrize("values", [{}, {"clusterWide": True}], ids=["namespaced", "cluster-wide"])
+def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_runs(values: dict[str, Any]) -> None:
+    to_whom: dict[str, Rights] = {}
+    for role in of_kind(render(values), "ClusterRole"):
+        for label in role["metadata"]["labels"]:
+            if label.startswith("rbac.authorization.k8s.io/aggregate-to-"):
+                to_whom[label.rpartition("-")[2]] = granted(role)
+    write = rights(RUNS, TRAININGS, TRIALS, verbs=("create", "update", "patch", "delete", "deletecollection"))
+    assert to_whom == {"view": rights(RUNS, TRAININGS, TRIALS, verbs=READ), "edit": write, "admin": write}
+
+
+def test_who_owns_a_namespace_and_no_cluster_can_install_it() -> None:
+    documents = render({"crds": {"enabled": False}, "rbac": {"aggregate": False}, "operator": {"replicas": 2}})
+    assert {one["metadata"].get("namespace") for one in documents} == {"team-a"}
+
+
+def test_somebody_else_may_bind_the_roles() -> None:
+    assert held(render({"rbac": {"create": False}, "operator": {"replicas": 2}})) == {}
+    assert held(render({"rbac": {"create": False}, "clusterWide": True})) == {}

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from autollm_operator.api.client import KubernetesApi
+from autollm_operator.api.login import configuration
 from cluster.certificates import write_kubeconfig
 from cluster.connection import Connection, connect, settings_of
 from cluster.waiting import wait_until
@@ -43,6 +45,15 @@ class Cluster:
     def admin(self) -> Connection:
         """Raw requests as the administrator."""
         return connect(self.kubeconfig)
+
+    @cached_property
+    def api(self) -> KubernetesApi:
+        """The operator's own client, as the administrator."""
+        return self.api_as(self.kubeconfig)
+
+    def api_as(self, kubeconfig: Path) -> KubernetesApi:
+        """The operator's own client, as the user of a kubeconfig."""
+        return KubernetesApi(configuration(str(kubeconfig)))
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl as the administrator and return its output; raises RuntimeError with what it said on stderr."""

@@ -35,7 +35,6 @@ def generated(helm: str) -> Iterator[tuple[Path, str]]:
         if document["kind"] == "ConfigMap":
             yield HERE / "base" / "settings.yaml", HEADER + document["data"]["settings.yaml"]
         elif document["kind"] in ("Role", "RoleBinding") or document["metadata"]["name"] == "autollm-worker":
-            del document["metadata"]["namespace"]
             namespace.append(document)
         else:
             if document["kind"] == "Deployment":  # the hash in the generated ConfigMap's name serves in its place

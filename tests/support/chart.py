@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 def render(values: Mapping[str, Any] | None = None, *, namespace: str = "team-a") -> list[Document]:
     """Return the objects of a release named autollm; raises CalledProcessError where helm refuses the values."""
-    command = [helm(), "template", "autollm", CHART, "--namespace", namespace, "--values", "-"]
+    command = [str(helm()), "template", "autollm", str(CHART), "--namespace", namespace, "--values", "-"]
     output = subprocess.run(command, input=json.dumps(dict(values or {})), check=True, capture_output=True, text=True).stdout
     return [document for document in yaml.safe_load_all(output) if document]
 

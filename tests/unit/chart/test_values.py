@@ -62,7 +62,7 @@ def test_every_value_that_may_be_set_stands_in_values_yaml(path: tuple[str, ...]
         ({"workers": {"image": {"digest": "latest"}}}, "/workers/image/digest", "sha256"),
         ({"workers": {"proxy": {"https": "http://me:secret@proxy:3128"}}}, "/workers/proxy/https", "pattern"),
         (
-            {"workers": {"caBundle": {"certificates": "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----"}}},
+            {"workers": {"caBundle": {"certificates": "-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"}}},
             "/workers/caBundle",
             "not",
         ),

@@ -78,7 +78,7 @@ def evaluator(run: str, spec: RunSpec, prepared: Prepared, deltas: Mapping[str, 
         id="",
         run=run,
         slot=0,
-        model=loaded_model(prepared.model),
+        model=loaded_model(prepared.model, spec.model),
         deltas=[EvaluatedDelta(name=name, key=key) for name, key in deltas.items()],
         search=prepared.search,
         test=prepared.test,
@@ -87,7 +87,8 @@ def evaluator(run: str, spec: RunSpec, prepared: Prepared, deltas: Mapping[str, 
         max_tokens=spec.data.max_tokens,
         artifacts=spec.artifacts,
     )
-    return task.model_copy(update={"id": f"{run}-evaluate-{short(digest_document(task.document()), 10)}"})
+    # Nine digits: with the number of the last slot, -255, the longest name just fits the 63 characters of a DNS label.
+    return task.model_copy(update={"id": f"{run}-evaluate-{short(digest_document(task.document()), 9)}"})
 
 
 def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:

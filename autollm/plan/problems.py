@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from autollm.plan.trainings import USABLE, PlannedTraining, fits, in_order
 from autollm.resources.facts import Prepared
+from autollm.resources.quantities import contradiction
 from autollm.resources.run import RunSpec
 from autollm.search.space import matches
 
@@ -64,6 +65,9 @@ def _document_problems(spec: RunSpec) -> Iterator[Problem]:
             if name in taken:
                 yield Problem("NameTaken", f"{field}: the name {name} stands for another row of the results table; choose a different one.")
         taken.update(names)
+    for kind, asked in spec.workers.by_kind.items():
+        if (wrong := contradiction(asked.resources)) is not None:
+            yield Problem("ContradictoryResources", f"workers.{kind}.resources.{wrong}")
 
 
 def _data_problems(spec: RunSpec, prepared: Prepared, planned: Sequence[PlannedTraining]) -> Iterator[Problem]:

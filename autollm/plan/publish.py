@@ -50,7 +50,7 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     task = PublishTask(
         id=task_id(snapshot.name, "Publish", merged, field.prepared.key, snapshot.run.metadata.generation, replaces),
         run=snapshot.name,
-        model=loaded_model(field.prepared.model),
+        model=loaded_model(field.prepared.model, spec.model),
         deltas=[MergedDelta(name=name, key=key, weight=weights[name]) for name, key in field.deltas.items() if name in kept],
         weights={name: weights[name] for name in kept},
         trial=winner.metadata.name,

@@ -10,7 +10,7 @@ from autollm.contract.keys import delta_key
 from autollm.contract.layout import child_name
 from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel, TrainingChunk
 from autollm.resources.facts import ChunkFact, ModelFact, Prepared, Shape
-from autollm.resources.run import RunSpec
+from autollm.resources.run import BaseModelSpec, RunSpec
 from autollm.resources.training import Adapter, Lora, Method
 
 ALL = "all"
@@ -104,7 +104,7 @@ def _training(
         DeltaTrainingSpec(
             delta=delta,
             key=key,
-            model=loaded_model(model),
+            model=loaded_model(model, spec.model),
             chunk=chunk,
             method=method,
             adapter=adapter,
@@ -115,6 +115,7 @@ def _training(
     )
 
 
-def loaded_model(model: ModelFact) -> LoadedModel:
-    """Return the base model as tasks are told of it."""
-    return LoadedModel(uri=model.uri, revision=model.revision, digest=model.digest, dtype=model.dtype)
+def loaded_model(model: ModelFact, asked: BaseModelSpec) -> LoadedModel:
+    """Return the base model as tasks are told of it; the Secret of the one asked for opens the Hub, and not the artifacts."""
+    secret = asked.secret_name if model.uri.startswith("hf://") else None
+    return LoadedModel(uri=model.uri, revision=model.revision, digest=model.digest, dtype=model.dtype, secret_name=secret)

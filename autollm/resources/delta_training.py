@@ -11,7 +11,7 @@ from autollm.resources.metadata import API_VERSION, ChildMetadata, Conditions, F
 from autollm.resources.model import Model, Rule
 from autollm.resources.run import Artifacts, DType
 from autollm.resources.training import Adapter, Method
-from autollm.resources.values import DeltaName, Digest, Uri
+from autollm.resources.values import DeltaName, Digest, SecretName, Uri
 
 
 class LoadedModel(Model):
@@ -21,6 +21,7 @@ class LoadedModel(Model):
     revision: Annotated[str, Field(max_length=128)] | None = Field(None, description="The Hub's commit.")
     digest: Digest = Field(description="What its files must be.")
     dtype: DType = Field(description="The number format.")
+    secret_name: SecretName | None = Field(None, description="In a cluster, the Secret with HF_TOKEN.")
 
 
 class TrainingChunk(Model):

@@ -26,9 +26,15 @@ LOCATIONS = (URI, SOURCE_URI, FOLDER_URI)
 LOCATION = "x-autollm-location"
 """Marks, in the editor's schema, the fields in which a relative path counts from the document; no CRD carries it."""
 
-LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
 LABEL_VALUE = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
 OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+QUANTITY = r"^[0-9]{1,9}([.][0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+DEVICE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$"
+IMAGE = r"^[A-Za-z0-9][-._:/@A-Za-z0-9]*[A-Za-z0-9]$"
+ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+DATA_KEY = r"^[-_A-Za-z0-9][-._A-Za-z0-9]*$"
+MOUNT_PATH = r"^(/[.]?[-_A-Za-z0-9][-._A-Za-z0-9]*)+$"
 
 REMEDIES = {
     DECIMAL: 'write a number in quotes, such as "0.5" or "2e-4", or a bare whole number',
@@ -48,4 +54,9 @@ REMEDIES = {
     LABEL_KEY: "write letters, digits, dashes, dots and underscores, if need be after a DNS name and a slash",
     LABEL_VALUE: "write at most 63 letters, digits, dashes, dots and underscores",
     OBJECT_NAME: "write small letters, digits and dashes, beginning and ending with a letter or digit",
+    QUANTITY: "write a whole number, or a number with a unit such as 16Gi or 500m",
+    IMAGE: "write an image such as registry.example.org/autollm-runtime@sha256:…",
+    ENVIRONMENT_NAME: "write letters, digits and underscores, beginning with a letter or an underscore",
+    DATA_KEY: "write letters, digits, dashes, underscores and dots, not beginning with a dot",
+    MOUNT_PATH: "write an absolute path of letters, digits, dots, dashes and underscores, such as /cache",
 }

@@ -18,6 +18,7 @@ How values are written:
 * A **decimal** is a number in quotes, such as `"0.5"` or `"2e-4"`, or a bare whole number. YAML readers disagree on bare fractions, so
   `0.5` without quotes is refused.
 * A **duration** is made of hours, minutes and seconds: `90s`, `30m`, `1h30m`.
+* A **quantity** is Kubernetes': a whole number, or a number with a unit, such as `16Gi`, `500m` or `4`.
 * A **name** is a DNS label of at most 40 characters: small letters, digits and dashes.
 * A **location** is `s3://bucket/key`, `file:///path`, `hf://org/name[@revision]`, `package://python_package/file`, or a path that counts
   from the document.
@@ -38,6 +39,7 @@ _TYPES = {
     patterns.DIGEST: "digest",
     patterns.DELTA: "delta",
     patterns.SELECTOR: "pattern of deltas",
+    patterns.QUANTITY: "quantity",
     **dict.fromkeys(patterns.LOCATIONS, "location"),
 }
 
@@ -113,7 +115,9 @@ def _type(field: Schema) -> str:
 
 
 def _plural(kind: str) -> str:
-    return kind if kind.startswith(("`", "list")) or kind == "text" else f"{kind}s"
+    if kind.startswith(("`", "list")) or kind == "text":
+        return kind
+    return f"{kind[:-1]}ies" if kind.endswith("ty") else f"{kind}s"
 
 
 def _default(field: Schema, required: bool) -> str:

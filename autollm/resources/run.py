@@ -17,6 +17,7 @@ from autollm.resources.search import Search
 from autollm.resources.sources import Data, Source
 from autollm.resources.training import ReadyDelta, Training
 from autollm.resources.values import Confidence, FolderUri, SecretName, Uri
+from autollm.resources.workers import Workers
 
 DType = Literal["BFloat16", "Float16", "Float32"]
 RevisionName = Annotated[str, Field(pattern=patterns.REVISION, max_length=10)]
@@ -115,6 +116,7 @@ class RunSpec(Model):
     search: Search = Field(default_factory=Search, description="How the weights are searched.")
     baselines: Baselines = Field(default_factory=Baselines, description="What is always scored beside the winner.")
     publish: Publish = Field(default_factory=Publish, description="When and how the winner is published.")
+    workers: Workers = Field(default_factory=Workers, description="What the pods may look like; on one machine it is not used.")
 
 
 class AutoLLMRun(Model):

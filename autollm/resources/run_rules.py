@@ -33,6 +33,8 @@ def _weights_name_deltas(points: str, words: str, field: str) -> tuple[Rule, Rul
     )
 
 
+_CREDENTIALS = "['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']"
+
 RUN_RULES = (
     Rule(
         f"self.training.methods.filter(m, has(m.sources)).all(m, {_NAMED_SOURCES})",
@@ -74,6 +76,11 @@ RUN_RULES = (
         "!has(self.deltas) || !has(self.baselines.manual) || self.baselines.manual.all(p, !self.deltas.exists(d, d.name == p.name))",
         "a manual point must not have the name of a ready-made delta: rename one, both are rows of the results table",
         "baselines",
+    ),
+    Rule(
+        f"!has(self.artifacts.secretName) || !has(self.workers.env) || !self.workers.env.exists(e, e.name in {_CREDENTIALS})",
+        "the credentials for S3 come from artifacts.secretName: remove AWS_ACCESS_KEY_ID and the like from env, or secretName",
+        "workers",
     ),
     *_weights_name_deltas("self.baselines.manual", "manual weights", "baselines"),
     *_weights_name_deltas("self.search.start", "start weights", "search"),

@@ -102,6 +102,37 @@ EVERYTHING: dict[str, Any] = {
             "manual": [{"name": "human", "weights": {"math/sft": 1, "all": "0.25", "tone": -1}}],
         },
         "publish": {"pin": "r6", "when": {"betterThan": "published", "confidence": "0.95"}},
+        "workers": {
+            "image": "registry.example.org:5000/autollm-runtime@sha256:" + "0" * 64,
+            "imagePullSecrets": [{"name": "registry"}],
+            "serviceAccountName": "autollm-worker",
+            "queueName": "gpu-team-a",
+            "priorityClassName": "batch",
+            "runtimeClassName": "nvidia",
+            "nodeSelector": {"gpu": "h200", "topology.kubernetes.io/zone": "a"},
+            "nodeAffinity": [
+                {"key": "gpu.example.org/memory", "operator": "In", "values": ["80G", "141G"]},
+                {"key": "spot", "operator": "DoesNotExist"},
+            ],
+            "tolerations": [
+                {"key": "nvidia.com/gpu", "operator": "Exists"},
+                {"key": "team", "value": "a", "effect": "NoExecute", "tolerationSeconds": 60},
+            ],
+            "env": [
+                {"name": "HF_HOME", "value": "/cache"},
+                {"name": "WANDB_API_KEY", "secretKeyRef": {"name": "wandb", "key": "api.key"}},
+            ],
+            "volumes": [
+                {"name": "cache", "persistentVolumeClaim": {"claimName": "hf-cache"}, "mountPath": "/cache"},
+                {"name": "fast", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}, "mountPath": "/mnt/fast"},
+                {"name": "settings", "configMap": {"name": "settings"}, "mountPath": "/data/settings", "readOnly": True},
+                {"name": "keys", "secret": {"secretName": "keys"}, "mountPath": "/home/.keys", "readOnly": True},
+            ],
+            "prepare": {"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 4, "memory": "16Gi"}}, "deadline": "2h"},
+            "train": {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "128Gi"}}, "deadline": "12h30m", "retries": 3, "nodes": 2},
+            "evaluate": {"resources": {"limits": {"nvidia.com/gpu": 1}}, "retries": 0},
+            "ttlAfterFinished": "1h",
+        },
     },
 }
 
@@ -154,6 +185,15 @@ _LORA = "spec.training.adapter.lora"
 _MATCH = "spec.evaluation.metrics"
 _LIKELIHOOD = {"name": "likelihood", "likelihood": {}}
 _MANY = [{"name": f"s{number}", "file": {"uri": "s3://data/x"}} for number in range(65)]
+
+_WORKERS, _ENV, _TRAIN = "spec.workers", "spec.workers.env", "spec.workers.train"
+
+
+def _volume(changes: dict[str, Any], words: str, blamed: str) -> Bad:
+    field = f"{_WORKERS}.volumes"
+    volume = {"name": "v", "mountPath": "/v"} | changes
+    return _set(field, [volume], words, blamed=f"{field}[0]" + (f".{blamed}" if blamed else ""), name=f"the volume {volume}")
+
 
 BAD: tuple[Bad, ...] = (
     # the document
@@ -330,4 +370,94 @@ BAD: tuple[Bad, ...] = (
     _set("spec.publish.when.confidence", 1, "below 1"),
     _set("spec.publish.when.betterThan", "average", "published, base"),
     _set("spec.suspend", 1, "true or false"),
+    # workers
+    _set(f"{_WORKERS}.podTemplate", {}, "is an unknown field"),
+    _set(f"{_WORKERS}.hostNetwork", True, "is an unknown field"),
+    _set(f"{_WORKERS}.image", "a b", "registry.example.org"),
+    _set(f"{_WORKERS}.image", "", "at least 1 characters"),
+    _set(f"{_WORKERS}.serviceAccountName", "kube-system/admin", "small letters"),
+    _set(f"{_WORKERS}.serviceAccountName", "team-b..worker", "small letters"),
+    _set(f"{_WORKERS}.queueName", "q" * 64, "shorten it"),
+    _set(f"{_WORKERS}.priorityClassName", "system-node-critical", "choose another"),
+    _set(f"{_WORKERS}.imagePullSecrets", [{"name": "a"}, {"name": "a"}], "already", blamed=f"{_WORKERS}.imagePullSecrets[1]"),
+    _set(f"{_WORKERS}.nodeSelector", {"a b": "x"}, "letters, digits"),
+    _set(f"{_WORKERS}.nodeSelector", {"a..b/c": "x"}, "letters, digits"),
+    _set(f"{_WORKERS}.nodeSelector", {"gpu": "h 200"}, "at most 63 letters", blamed=f"{_WORKERS}.nodeSelector.gpu"),
+    _set(f"{_WORKERS}.nodeSelector", {"gpu": True}, "must be text", blamed=f"{_WORKERS}.nodeSelector.gpu", name="a label that is true"),
+    _set(f"{_WORKERS}.nodeAffinity", [{"key": "a", "operator": "In"}], "add them", blamed=f"{_WORKERS}.nodeAffinity[0].values"),
+    _set(
+        f"{_WORKERS}.nodeAffinity",
+        [{"key": "a", "operator": "Exists", "values": ["b"]}],
+        "remove them",
+        blamed=f"{_WORKERS}.nodeAffinity[0].values",
+    ),
+    _set(f"{_WORKERS}.nodeAffinity", [{"key": "a", "operator": "Gt"}], "In, NotIn", blamed=f"{_WORKERS}.nodeAffinity[0].operator"),
+    _set(f"{_WORKERS}.tolerations", [{}], "add it or a key", blamed=f"{_WORKERS}.tolerations[0].operator"),
+    _set(
+        f"{_WORKERS}.tolerations",
+        [{"key": "a", "operator": "Exists", "value": "b"}],
+        "remove it",
+        blamed=f"{_WORKERS}.tolerations[0].value",
+    ),
+    _set(
+        f"{_WORKERS}.tolerations",
+        [{"key": "a", "tolerationSeconds": 5}],
+        "set the effect",
+        blamed=f"{_WORKERS}.tolerations[0].tolerationSeconds",
+    ),
+    _set(f"{_ENV}", [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}], "already", blamed=f"{_ENV}[1]"),
+    _set(f"{_ENV}", [{"name": "A"}], "exactly one of", blamed=f"{_ENV}[0]"),
+    _set(f"{_ENV}", [{"name": "A", "value": 1}], "must be text", blamed=f"{_ENV}[0].value", name="a variable that is a number"),
+    _set(f"{_ENV}", [{"name": "A-B", "value": "1"}], "letters, digits and underscores", blamed=f"{_ENV}[0].name"),
+    _set(f"{_ENV}", [{"name": "AUTOLLM_NAMESPACE", "value": "other"}], "choose another name", blamed=f"{_ENV}[0].name"),
+    _set(f"{_ENV}", [{"name": "JOB_COMPLETION_INDEX", "value": "7"}], "choose another name", blamed=f"{_ENV}[0].name"),
+    _set(f"{_ENV}", [{"name": "LD_PRELOAD", "value": "/data/x.so"}], "the image sets them", blamed=f"{_ENV}[0].name"),
+    _set(f"{_ENV}", [{"name": "PYTHONPATH", "value": "/data"}], "the image sets them", blamed=f"{_ENV}[0].name"),
+    _set(f"{_ENV}", [{"name": "AWS_ACCESS_KEY_ID", "value": "a"}], "artifacts.secretName", blamed=_WORKERS),
+    _set(
+        f"{_ENV}",
+        [{"name": "A", "secretKeyRef": {"name": "team-b/s", "key": "k"}}],
+        "small letters",
+        blamed=f"{_ENV}[0].secretKeyRef.name",
+        name="a Secret of another namespace",
+    ),
+    _set(
+        f"{_ENV}",
+        [{"name": "A", "secretKeyRef": {"name": "s", "key": ".."}}],
+        "a dot",
+        blamed=f"{_ENV}[0].secretKeyRef.key",
+        name="a key of dots",
+    ),
+    _set(f"{_ENV}", [{"name": "A", "secretKeyRef": {"name": "s"}}], "is missing", blamed=f"{_ENV}[0].secretKeyRef.key"),
+    _volume({"hostPath": {"path": "/"}}, "is an unknown field", "hostPath"),
+    _volume({}, "exactly one of", ""),
+    _volume({"emptyDir": {}, "secret": {"secretName": "s"}}, "exactly one of", ""),
+    _volume({"emptyDir": {}, "name": "autollm-task"}, "choose another name", "name"),
+    _volume({"emptyDir": {"medium": "HugePages"}}, "must be one of Memory", "emptyDir.medium"),
+    _volume({"persistentVolumeClaim": {"claimName": "team-b/c"}}, "small letters", "persistentVolumeClaim.claimName"),
+    _volume({"emptyDir": {}, "mountPath": "cache"}, "absolute path", "mountPath"),
+    _volume({"emptyDir": {}, "mountPath": "/"}, "at least 2", "mountPath"),
+    _volume({"emptyDir": {}, "mountPath": "/cache/../usr"}, "absolute path", "mountPath"),
+    _volume({"emptyDir": {}, "mountPath": "/./usr"}, "absolute path", "mountPath"),
+    *(
+        _volume({"emptyDir": {}, "mountPath": path}, "mount elsewhere", "mountPath")
+        for path in ("/dev", "/autollm/task", "/scratch", "/var/run/secrets/x", "/usr/lib", "/lib64", "/proc/1")
+    ),
+    _set(
+        f"{_WORKERS}.volumes",
+        [{"name": "a", "emptyDir": {}, "mountPath": "/x"}, {"name": "b", "emptyDir": {}, "mountPath": "/x"}],
+        "mountPath of its own",
+    ),
+    _set(f"{_TRAIN}.resources.limits", {"cpu": -1}, "at least 0", blamed=f"{_TRAIN}.resources.limits.cpu"),
+    _set(f"{_TRAIN}.resources.limits", {"memory": 1.5}, "in quotes", blamed=f"{_TRAIN}.resources.limits.memory"),
+    _set(f"{_TRAIN}.resources.limits", {"memory": "16 GB"}, "such as 16Gi", blamed=f"{_TRAIN}.resources.limits.memory"),
+    _set(f"{_TRAIN}.resources.limits", {"gpu": 1}, "nvidia.com/gpu"),
+    _set(f"{_TRAIN}.resources.limits", {"kubernetes.io/gpu": 1}, "nvidia.com/gpu"),
+    _set(f"{_TRAIN}.resources.requests", {"nvidia.com/gpu": 1}, "the limit alone"),
+    _set(f"{_TRAIN}.deadline", "0s", "at least 60s"),
+    _set(f"{_TRAIN}.deadline", "1d", "such as 6h"),
+    _set(f"{_TRAIN}.retries", 11, "at most 10"),
+    _set(f"{_TRAIN}.nodes", 65, "at most 64"),
+    _set(f"{_WORKERS}.evaluate.nodes", 2, "is an unknown field"),
+    _set(f"{_WORKERS}.ttlAfterFinished", 3600, "must be text"),
 )

@@ -29,6 +29,19 @@ _BY_PATTERN: dict[str, st.SearchStrategy[Any]] = {
     patterns.OBJECT_REFERENCE: st.just("a-secret"),
     patterns.HUB_REVISION: st.just("main"),
     patterns.REVISION: st.just("r6"),
+    patterns.QUANTITY: st.sampled_from(["500m", "16Gi", "1.5", 0, 1, 4, 8, "128Gi", "2k", "0.5G", "999999999Ti", 999_999_999]),
+    patterns.IMAGE: st.sampled_from(["busybox", "registry.example.org:5000/a/b:1.0", "r.example.org/a@sha256:" + "0" * 64]),
+    patterns.ENVIRONMENT_NAME: st.sampled_from(["HF_HOME", "_x", "WANDB_API_KEY", "AWS_REGION", "AUTOLLM_X", "LD_PRELOAD", "PATH", "HOME"]),
+    patterns.DATA_KEY: st.sampled_from(["key", "api.key", "_K-1"]),
+    patterns.MOUNT_PATH: st.sampled_from(["/cache", "/data/x", "/mnt/.hidden", "/dev/shm", "/usr", "/scratch", "/home/a..b"]),
+    patterns.LABEL_KEY: st.sampled_from(["gpu", "nvidia.com/gpu", "topology.kubernetes.io/zone"]),
+    patterns.LABEL_VALUE: st.sampled_from(["", "h200", "a.b_c-D", "1"]),
+    patterns.OBJECT_NAME: st.sampled_from(["worker", "a.b", "system-x", "autollm-worker"]),
+}
+_KEYS = {
+    patterns.DELTA: ["math/sft", "code/sft", "math-0001/dpo", "chat", "all", "pool/sft", "maths/sft", "A/b"],
+    patterns.LABEL_KEY: ["gpu", "topology.kubernetes.io/zone", "a b", "x/y/z"],
+    "cpu": ["cpu", "memory", "ephemeral-storage", "nvidia.com/gpu", "amd.com/gpu", "gpu", "requests.nvidia.com/gpu"],
 }
 _WRONG = st.sampled_from([None, "", "x", "A B", "0.5\n", "é", 0, -1, 3, 1.5, 1e20, True, [], {}, [None], {"x": 1}, "a" * 2000])
 
@@ -55,8 +68,9 @@ def right_values(schema: Schema) -> st.SearchStrategy[Any]:
         case "object" if "properties" in schema:
             return objects(schema)
         case "object":
-            keys = st.sampled_from(["math/sft", "code/sft", "math-0001/dpo", "chat", "all", "pool/sft", "maths/sft", "A/b"])
-            return st.dictionaries(keys, values(schema["additionalProperties"]), min_size=1, max_size=3)
+            rules = " ".join(rule["rule"] for rule in schema.get("x-kubernetes-validations", ()))
+            names = next((names for word, names in _KEYS.items() if word in rules), ["a", "b"])
+            return st.dictionaries(st.sampled_from(names), values(schema["additionalProperties"]), min_size=1, max_size=3)
         case _:
             return st.text("ab1", min_size=1, max_size=8)
 

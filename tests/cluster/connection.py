@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from kubernetes.config import load_kube_config
 
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_WATCH = urllib3.Timeout(connect=5, read=90)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Connection:
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.document.get('message')}")
         return answer.document
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of an answer as they come, as those of a watch do; raises urllib3's HTTPError where it is cut off."""
+        answer = self._pool.request("GET", self._server + path, headers=self._headers, preload_content=False, timeout=_WATCH)
+        rest = b""
+        try:
+            for data in answer.stream():
+                *lines, rest = (rest + data).split(b"\n")
+                yield from lines
+        finally:
+            answer.close()
 
     def answers(self, path: str) -> bool:
         """Whether a path answers with success."""

@@ -12,7 +12,7 @@ TASK_ANNOTATION = "autollm.dev/task"
 """The pod template's annotation that carries the packed task document; a downward API volume makes a file of it."""
 
 FAILURE_ANNOTATION = "autollm.dev/failure"
-"""A failed Job's annotation with the reason and message of its failure, kept by the operator: the pods that told them go with their nodes."""
+"""A failed Job's annotation with the reason and message of its failure, kept by the operator: pods go with their nodes."""
 
 TASK_FOLDER = "/autollm/task"
 TASK_FILE = f"{TASK_FOLDER}/task"

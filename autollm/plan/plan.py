@@ -55,7 +55,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
 def _decisions(snapshot: Snapshot, now: datetime) -> Iterator[Step]:
     """Yield one decision after another; each relies on those before it having let it follow."""
     spec, status = snapshot.spec, snapshot.run.status
-    yield _checked(document_problem(spec))
+    yield _checked(snapshot.refused or document_problem(spec))
     yield Step(Paused("Suspended", "suspend is true: set it to false to go on.")) if spec.suspend else Step()
     yield pin(snapshot, now)
     yield prepare(snapshot, now)

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
+from autollm.plan.problems import Problem
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
@@ -50,6 +51,7 @@ class Snapshot:
         inputs_seen: What sources, base model and ready-made deltas looked like; another text makes them be prepared again.
         exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
         failed_before: Trials that had failed when somebody asked for the run again; tests among them are tried once more.
+        refused: Why whoever carries out plans here will not carry out this run: an image that is not allowed, a place no worker can reach.
     """
 
     run: AutoLLMRun
@@ -59,6 +61,7 @@ class Snapshot:
     inputs_seen: str = ""
     exhausted: frozenset[str] = frozenset()
     failed_before: frozenset[str] = frozenset()
+    refused: Problem | None = None
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.metrics import series as s
 from autollm_operator.metrics.standing import standing_samples
 from autollm_operator.metrics.trials import TrialSums
-from autollm_operator.metrics.work import ObservedJob, job_samples, reused
+from autollm_operator.metrics.work import ObservedJob, gpu_samples, job_samples, reused
 
 OWN_LABELS = ("namespace", "run")
 
@@ -93,7 +93,7 @@ class RunCollector(Collector):
         sums = self._trial_sums(uid, run, children.trials)
         trainings = [row.value for row in children.trainings if row.value is not None]
         jobs = self._observed(uid, children.trainings)
-        for sample in (*standing_samples(run), *sums.samples(), *job_samples(jobs)):
+        for sample in (*standing_samples(run), *sums.samples(), *job_samples(jobs), *gpu_samples(run, trainings, sums.seconds())):
             families[sample.series.name].add_metric([*own, *sample.labels], sample.value)
         for split, histogram in sums.durations.items():
             durations.add_metric([*own, split], buckets=histogram.buckets(), sum_value=histogram.total)

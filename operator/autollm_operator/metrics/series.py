@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
 INFO: Final = Series(
     "autollm_run_info",
-    "Always 1; stage: the reason of the condition Succeeded; revision: what the run published last.",
+    "Always 1; stage: the reason of the condition Reconciling; revision: what the run published last.",
     ("stage", "revision"),
 )
 CONDITION: Final = Series("autollm_run_condition", "1 for the status that a condition has, 0 for the two others.", ("type", "status"))
@@ -40,9 +40,7 @@ TRIALS_ASKED: Final = Series("autollm_run_trials_asked", "Trials that search.tri
 BEST: Final = Series("autollm_run_best_score", "The incumbent's score on the search split, between 0 and 1.")
 BEST_ERROR: Final = Series("autollm_run_best_standard_error", "The standard error of the incumbent's score.")
 LAST: Final = Series("autollm_run_last_score", "The score of the search's trial that ended last.")
-LAST_TIME: Final = Series(
-    "autollm_run_last_trial_timestamp_seconds", "When a trial came to its end last; before the first one did, when it was made."
-)
+LAST_TIME: Final = Series("autollm_run_last_trial_timestamp_seconds", "When a trial was made or came to its end last.")
 WEIGHT: Final = Series(
     "autollm_run_weight", "The weight of a delta in the incumbent; beyond 64 the smallest are summed as (others).", ("delta",)
 )

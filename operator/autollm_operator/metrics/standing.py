@@ -20,7 +20,7 @@ def standing_samples(run: AutoLLMRun) -> Iterator[Sample]:
     """Yield what a run's status says; nothing that it does not say is made up."""
     status = run.status or RunStatus()
     revision = status.published.revision if status.published else ""
-    stage = next((condition.reason for condition in status.conditions or [] if condition.type == "Succeeded"), "")
+    stage = next((condition.reason for condition in status.conditions or [] if condition.type == "Reconciling"), "")
     yield Sample(s.INFO, (stage, revision), 1)
     yield Sample(s.TRIALS_ASKED, (), run.spec.search.trials)
     yield from _conditions(status)

@@ -84,8 +84,8 @@ class TrialSums:
         """Yield what is said of the trials beside the histograms of their durations."""
         if self.last is not None:
             yield Sample(s.LAST, (), self.last[2])
-        made = (seconds_since_epoch(trial.metadata.creation_timestamp) for trial in self.pending)
-        moment = self.last_end or min((one for one in made if one is not None), default=None)
+        made = (seconds_since_epoch(trial.metadata.creation_timestamp) or 0.0 for trial in self.pending)
+        moment = max(self.last_end, *made, 0.0)
         if moment:
             yield Sample(s.LAST_TIME, (), moment)
         yield from (Sample(s.CANDIDATES, (optimizer,), count) for optimizer, count in sorted(self._candidates().items()))

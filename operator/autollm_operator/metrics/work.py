@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autollm.resources.delta_training import DeltaTraining
+from autollm.resources.run import AutoLLMRun
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.metrics import series as s
 from autollm_operator.metrics.series import Sample
@@ -63,6 +64,21 @@ def _progress(training: DeltaTraining) -> Iterator[Sample]:
         yield Sample(s.LOSS, delta, float(progress.loss))
     if progress.tokens_per_second is not None:
         yield Sample(s.TOKENS, delta, progress.tokens_per_second)
+
+
+def gpu_samples(run: AutoLLMRun, trainings: Sequence[DeltaTraining], trial_seconds: float) -> Iterator[Sample]:
+    """Yield the GPU hours of what was made; the GPUs are those that the run's document asks for now."""
+    train, evaluate = run.spec.workers.train, run.spec.workers.evaluate
+    trained = sum(_seconds(training) for training in trainings)
+    yield Sample(s.GPU_HOURS, ("train",), trained * train.resources.gpus * train.nodes / 3600)
+    yield Sample(s.GPU_HOURS, ("evaluate",), trial_seconds * evaluate.resources.gpus / 3600)
+
+
+def _seconds(training: DeltaTraining) -> float:
+    status = training.status
+    if status is None or status.delta is None or status.delta.seconds is None or status.reused:
+        return 0.0
+    return float(status.delta.seconds)
 
 
 def reused(trainings: Sequence[DeltaTraining]) -> int:

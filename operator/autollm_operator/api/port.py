@@ -81,11 +81,18 @@ class Api(Protocol):
         ...
 
     def apply_status(self, resource: Resource, document: Mapping[str, Any]) -> Document:
-        """Own exactly these fields of an object's status (server-side apply); raises NotFoundError, or ConflictError if the uid differs."""
+        """Own exactly these fields of an object's status (server-side apply) and return the object.
+
+        Raises NotFoundError, and ConflictError where the resourceVersion in its metadata is not the object's, or where another uid's
+        object took the status. The API server compares no uid before it writes a status: only a resourceVersion keeps one out.
+        """
         ...
 
     def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str | None = None) -> Document:
-        """Merge a patch into an object; raises NotFoundError, and ConflictError where the patch names another uid or resourceVersion."""
+        """Merge a patch into an object and return it; null removes a field.
+
+        Raises NotFoundError, and ConflictError where the patch names another resourceVersion, or another uid, as `apply_status` does.
+        """
         ...
 
     def delete(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
+_PASSING = frozenset({"expr", "conditionalor", "conditionaland", "relation", "addition", "multiplication", "unary", "member", "paren_expr"})
+"""Nodes of the grammar that only pass on the value of their child where they have but one: nine in ten of them, half of the time."""
+
 
 def broken_rules(schema: Schema, value: Any, wrong: frozenset[Path], path: Path = ()) -> Iterator[Problem]:
     """Yield a problem for every rule that does not hold.
@@ -27,9 +30,11 @@ def broken_rules(schema: Schema, value: Any, wrong: frozenset[Path], path: Path 
     Rules see only what is inside their own value, so those of values with a problem inside (a path of `wrong`) are not run; nor are
     those that compare with an earlier version, of which a file has none.
     """
-    if not any(place[: len(path)] == path for place in wrong):
-        for rule in schema.get("x-kubernetes-validations", ()):
-            if "oldSelf" not in rule["rule"] and not holds(rule["rule"], value):
+    rules = schema.get("x-kubernetes-validations", ())
+    if rules and not any(place[: len(path)] == path for place in wrong):
+        converted = _converted(value)
+        for rule in rules:
+            if "oldSelf" not in rule["rule"] and not _is_true(rule["rule"], converted):
                 place = tuple(rule.get("fieldPath", "").split(".")[1:])
                 yield Problem((*path, *place), rule["message"] if isinstance(value, dict) else f"{shown(value)} {rule['message']}")
     if isinstance(value, dict):
@@ -45,11 +50,20 @@ def broken_rules(schema: Schema, value: Any, wrong: frozenset[Path], path: Path 
 
 def holds(rule: str, value: Any) -> bool:
     """Return whether a rule is true of a value; one that cannot be computed counts as broken, as it does in Kubernetes."""
+    return _is_true(rule, _converted(value))
+
+
+def _converted(value: Any) -> Any:
     from celpy.adapter import json_to_cel
+
+    return json_to_cel(value)
+
+
+def _is_true(rule: str, converted: Any) -> bool:
     from celpy.evaluation import Activation, CELEvalError, Evaluator
 
     try:
-        return bool(Evaluator(_tree(rule), Activation()).evaluate({"self": json_to_cel(value)}))
+        return bool(Evaluator(_tree(rule), Activation()).evaluate({"self": converted}))
     except CELEvalError:
         return False
 
@@ -95,6 +109,8 @@ def _grown(node: list[Any]) -> Tree[Token]:
 
     def grow(node: list[Any]) -> Tree[Token] | Token:
         name, inner = node
+        if len(inner) == 1 and (name in _PASSING or (name == "primary" and inner[0][0] == "paren_expr")):
+            return grow(inner[0])
         return Token(name, inner) if isinstance(inner, str) else Tree(name, [grow(child) for child in inner], place)
 
     tree = grow(node)

@@ -106,8 +106,6 @@ class Engine:
         """Plan once and carry it out; say whether that changed anything, so that planning again may ask for more."""
         snapshot = self._objects.snapshot(self._tasks.states(), self._inputs_seen, self._exhausted)
         made = plan(snapshot, datetime.now(UTC))
-        if self._take_answer(made):
-            return made, True
         changed = self._objects.write_status(made.status)
         for action in made.actions:
             changed |= self._act(action)
@@ -137,28 +135,23 @@ class Engine:
                 self._tasks.replace(name, slot)
                 return False
             case AskCandidate():
-                self._asking.ask(action)
-                return False
+                return self._suggested(action)
             case EnsureTrial(trial):
                 self._objects.create_trial(trial)
             case FailTrial(name, failure):
                 self._objects.fail_trial(name, failure)
         return True
 
-    def _take_answer(self, made: Plan) -> bool:
-        """Create the trial of a suggested candidate, if the plan still wants one of that number; say whether there was an answer."""
-        answered = self._asking.answered()
-        if answered is None:
-            return False
-        question, answer = answered
-        wanted = [(ask.landscape, ask.request.number) for ask in made.actions if isinstance(ask, AskCandidate)]
+    def _suggested(self, question: AskCandidate) -> bool:
+        """Create the trial of a suggested candidate once the suggester has answered; say whether it has."""
         try:
-            suggestion = answer.result()
+            suggestion = self._asking.ask(question)
         except SpaceExhausted:
             self._exhausted |= {question.landscape}
             return True
-        if (question.landscape, question.request.number) in wanted:
-            self._objects.create_trial(candidate_trial(question, suggestion))
+        if suggestion is None:
+            return False
+        self._objects.create_trial(candidate_trial(question, suggestion))
         return True
 
     def _wait(self, made: Plan, seconds: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Suggestions without waiting: the suggester is asked in a thread, its answer is looked for when the loop comes by."""
+"""Suggestions without waiting: the suggester is asked in a thread, its answer is kept until a plan asks for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from autollm import suggester
 from autollm.plan.actions import AskCandidate
-from autollm.search import Request, Suggestion, choose_optimizer
+from autollm.search import Request, Suggestion, choose_optimizer, suggest_at_once
 
 BUDGET_SECONDS = 60.0
 """For one candidate; a random one is taken where the optimiser needs longer."""
@@ -16,6 +16,10 @@ BUDGET_SECONDS = 60.0
 
 class Suggester(Protocol):
     """Answers requests within its own time budget."""
+
+    def prepare(self, request: Request) -> None:
+        """Load what such requests will take, while others can still be answered without it."""
+        ...
 
     def ask(self, request: Request) -> Suggestion:
         """Return a candidate; raises SpaceExhausted where every one was tried."""
@@ -29,10 +33,13 @@ class PatientSuggester:
         self._suggester = suggester
         self._seconds = seconds
 
-    def ask(self, request: Request) -> Suggestion:
-        """Return a candidate; raises SpaceExhausted where every one was tried."""
+    def prepare(self, request: Request) -> None:
+        """Start the process, if an optimiser is going to be needed."""
         if request.space.parameters and choose_optimizer(request.optimizer, len(request.space.parameters)) != "Random":
             self._suggester.start()
+
+    def ask(self, request: Request) -> Suggestion:
+        """Return a candidate; raises SpaceExhausted where every one was tried."""
         return self._suggester.ask(request, self._seconds)
 
 
@@ -43,22 +50,31 @@ class Asking:
         self._suggester = suggester
         self._wake = wake
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="suggester")
-        self._open: tuple[AskCandidate, Future[Suggestion]] | None = None
+        self._asked: tuple[AskCandidate, Future[Suggestion]] | None = None
 
-    def ask(self, question: AskCandidate) -> None:
-        """Ask, unless an answer is being waited for."""
-        if self._open is None:
-            future = self._pool.submit(self._suggester.ask, question.request)
-            self._open = (question, future)
-            future.add_done_callback(lambda done: self._wake())
+    def ask(self, question: AskCandidate) -> Suggestion | None:
+        """Return the candidate, or None while the suggester looks for it; one for no slot yet is looked for and kept.
 
-    def answered(self) -> tuple[AskCandidate, Future[Suggestion]] | None:
-        """Return the question and its answer, once there is one."""
-        if self._open is None or not self._open[1].done():
+        Raises SpaceExhausted where every candidate was tried.
+        """
+        if self._asked is not None and not self._asked[1].done():
             return None
-        answered, self._open = self._open, None
-        return answered
+        if self._asked is not None and question.is_answered_by(self._asked[0]):
+            return self._taken(question, self._asked[1])
+        self._suggester.prepare(question.request)
+        known = suggest_at_once(question.request)
+        if known is None:
+            future = self._pool.submit(self._suggester.ask, question.request)
+            self._asked = (question, future)
+            future.add_done_callback(lambda done: self._wake())
+        return known if question.slot is not None else None
 
     def close(self) -> None:
         """Wait for no answer any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _taken(self, question: AskCandidate, answer: Future[Suggestion]) -> Suggestion | None:
+        if question.slot is None and answer.exception() is None:
+            return None
+        self._asked = None
+        return answer.result()

@@ -40,7 +40,7 @@ class EnsureTask:
 
 @dataclass(frozen=True)
 class EnsureEvaluators:
-    """Keep one evaluator in each of `size` slots at work; slot i gets the template with its own number."""
+    """Keep one evaluator in each of `size` slots at work and none in another; slot i gets the template with its own number."""
 
     template: EvaluateTask
     size: int
@@ -63,13 +63,20 @@ class RestartEvaluator:
 
 @dataclass(frozen=True)
 class AskCandidate:
-    """Ask the optimiser for a candidate and create the MergeTrial that `candidate_trial` makes of the answer."""
+    """Ask the optimiser for a candidate and create the MergeTrial that `candidate_trial` makes of the answer.
+
+    Without a slot it is asked ahead: nothing is created, and the answer is kept until a plan asks the same with the slot that became free.
+    """
 
     run: str
     landscape: str
     items: int | None
-    slot: int
+    slot: int | None
     request: Request
+
+    def is_answered_by(self, earlier: AskCandidate) -> bool:
+        """Say whether the answer to an earlier question is one to this: the same trial, though more results may be known by now."""
+        return (self.run, self.landscape) == (earlier.run, earlier.landscape) and self.request.asks_the_same(earlier.request)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ Action = (
 
 
 def candidate_trial(ask: AskCandidate, suggestion: Suggestion) -> MergeTrial:
-    """Return the trial of a suggested candidate; asked twice for one number, it has the same name."""
+    """Return the trial of a suggested candidate, for the slot that it was asked for; asked twice for one number, it has the same name."""
     number = ask.request.number
     return MergeTrial(
         metadata=ChildMetadata(name=child_name(ask.run, digest_document({"landscape": ask.landscape, "number": number}))),

@@ -17,7 +17,7 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import RunSpec
 from autollm.resources.run_status import Best, TrialCounts
 from autollm.resources.values import parse_duration
-from autollm.search import Finished, Request, start_points
+from autollm.search import Finished, Request, SpaceExhausted, start_points, suggest_at_once
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     slots = occupy(snapshot, field, now)
     if slots.failure is not None:
         return _ended(slots.failure.reason, slots.failure.message, fields)
-    asked = () if enough or not slots.free else (_ask(snapshot, field, tally, slots.free[0]),)
+    asked = () if enough else _ask(snapshot, field, tally, slots.free)
     counts = tally.counts()
     working = Working("Searching", f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done.")
     return Step(
@@ -123,10 +123,37 @@ def _without_improvement(best_first: Sequence[MergeTrial]) -> int:
     return sum(trial.spec.number > best_first[0].spec.number for trial in best_first)
 
 
-def _ask(snapshot: Snapshot, field: Field, tally: Tally, slot: int) -> AskCandidate:
+def _ask(snapshot: Snapshot, field: Field, tally: Tally, free: Sequence[int]) -> tuple[AskCandidate, ...]:
+    """Ask for a candidate for each free slot; where there is none, for the next that becomes free.
+
+    A question that follows another must know its answer. Where that takes an optimiser, the following ones are asked by later plans.
+    """
+    request = _request(snapshot, field, tally)
+    if not free:
+        # A single evaluator's next candidate is worth waiting for: it is chosen from every result before it.
+        ahead = (None,) if snapshot.spec.search.parallelism > 1 else ()
+        return tuple(_question(snapshot, field, slot, request) for slot in ahead)
+    asked: list[AskCandidate] = []
+    for slot in free[: snapshot.spec.search.trials - len(tally.trials)]:
+        asked.append(_question(snapshot, field, slot, request))
+        try:
+            known = suggest_at_once(request)
+        except SpaceExhausted:
+            break  # whoever asks finds that out, too
+        if known is None:
+            break
+        request = request.followed_by(known.weights)
+    return tuple(asked)
+
+
+def _question(snapshot: Snapshot, field: Field, slot: int | None, request: Request) -> AskCandidate:
+    return AskCandidate(snapshot.name, field.landscapes.search, field.landscapes.sample, slot, request)
+
+
+def _request(snapshot: Snapshot, field: Field, tally: Tally) -> Request:
     spec = snapshot.spec
     numbers = [trial.spec.number for trial in snapshot.trials if trial.spec.landscape == field.landscapes.search]
-    request = Request(
+    return Request(
         space=field.space,
         finished=tuple(_finished(trial) for trial in tally.trials if not is_pending(trial)),
         pending=tuple(plain_weights(trial.spec.weights) for trial in tally.pending),
@@ -137,7 +164,6 @@ def _ask(snapshot: Snapshot, field: Field, tally: Tally, slot: int) -> AskCandid
         seed=spec.search.seed,
         number=max(numbers, default=-1) + 1,
     )
-    return AskCandidate(snapshot.name, field.landscapes.search, field.landscapes.sample, slot, request)
 
 
 def _finished(trial: MergeTrial) -> Finished:

@@ -95,7 +95,11 @@ class Search(Model):
     """How the weights are searched."""
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = Field(30, description="Candidates to score, start points included.")
-    parallelism: Annotated[int, Field(ge=1, le=256)] = Field(1, description="Evaluators that score at the same time.")
+    parallelism: Annotated[int, Field(ge=1, le=256)] = Field(
+        1,
+        description="Evaluators that score at the same time. One gets candidates that are chosen from every result before them; with more, "
+        "the next is chosen while trials run.",
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed and results give the same candidates.")
     optimizer: Optimizer | None = Field(None, description="Absent: bayesian up to 12 weights, optuna's TPE above.")
     space: Space = Field(default_factory=Space, description="The weights that may be chosen.")

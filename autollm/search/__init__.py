@@ -2,7 +2,7 @@
 
 from autollm.search.points import Start, average, start_points
 from autollm.search.space import OLDEST, Parameter, Space, build_space
-from autollm.search.suggest import SpaceExhausted, choose_optimizer, suggest, suggest_fallback
+from autollm.search.suggest import SpaceExhausted, choose_optimizer, suggest, suggest_at_once, suggest_fallback
 from autollm.search.trials import Finished, Request, Suggestion
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "choose_optimizer",
     "start_points",
     "suggest",
+    "suggest_at_once",
     "suggest_fallback",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,18 @@ class Request:
         """The points of the space that are finished, failed or pending: none of them is suggested again."""
         weights = [*(trial.weights for trial in self.finished), *self.pending]
         return frozenset(point for point in map(self.space.find, weights) if point is not None)
+
+    def followed_by(self, weights: Mapping[str, float]) -> Request:
+        """Return the request for the trial after this one, whose candidate is under way by then."""
+        following = replace(self, pending=(*self.pending, weights), number=self.number + 1)
+        point = self.space.find(weights)
+        # What was tried is known but for one point: found anew for each of many slots, it would cost the square of the trials.
+        vars(following)["tried"] = self.tried if point is None else self.tried | {point}
+        return following
+
+    def asks_the_same(self, other: Request) -> bool:
+        """Say whether both are for the same trial of the same search, however many trials have ended between them."""
+        return replace(self, finished=(), pending=()) == replace(other, finished=(), pending=())
 
     def document(self) -> dict[str, Any]:
         """Return the request as JSON values."""

@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from autollm.resources.merge_trial import Origin
-from autollm.search import Request, SpaceExhausted, Suggestion, choose_optimizer, suggest, suggest_fallback
-from autollm.search.suggest import next_start
+from autollm.search import Request, SpaceExhausted, Suggestion, suggest_at_once, suggest_fallback
 from autollm.suggester.child import Child, ChildEndedError, ChildTimeoutError
 
 log = logging.getLogger(__name__)
@@ -69,11 +68,9 @@ class Suggester:
         Raises SpaceExhausted where no candidate is left.
         """
         deadline = time.monotonic() + budget_seconds
-        start = next_start(request)
-        if start is not None:
-            return start
-        if not request.space.parameters or choose_optimizer(request.optimizer, len(request.space.parameters)) == "Random":
-            return suggest(request)
+        known = suggest_at_once(request)
+        if known is not None:
+            return known
         if not self._lock.acquire(timeout=max(budget_seconds, 0.0)):
             return _fallback(request, f"another question kept the optimiser for all of the {budget_seconds:g} s allowed")
         try:

@@ -32,7 +32,7 @@ from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
 from autollm.resources.metadata import Failure
 from autollm.resources.run import AutoLLMRun, RunSpec
 from autollm.resources.run_status import RunStatus
-from autollm.search import SpaceExhausted, suggest
+from autollm.search import SpaceExhausted, Suggestion, suggest
 from support import synthetic
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +69,7 @@ class World:
         self.revisions: dict[str, PublishedRevision] = {}
         self.deltas: set[str] = set()
         self.exhausted: set[str] = set()
+        self.ahead: tuple[AskCandidate, Suggestion] | None = None
         self.failed_before: frozenset[str] = frozenset()
         self.now = START
         self.done: list[str] = []
@@ -117,10 +118,7 @@ class World:
                 evaluator, state = self.tasks[name]
                 self.tasks[name] = (evaluator, dataclasses.replace(state, slots={**state.slots, slot: self.now}))
             case AskCandidate():
-                try:
-                    self._create(candidate_trial(action, suggest(action.request)))
-                except SpaceExhausted:
-                    self.exhausted.add(action.landscape)
+                self._suggest(action)
             case EnsureTrial(trial):
                 self._create(trial)
             case FailTrial(name, failure):
@@ -174,6 +172,17 @@ class World:
             "trainings": sorted(self.trainings),
             "trials": {name: (trial.spec.weights, trial.status) for name, trial in sorted(self.trials.items())},
         }
+
+    def _suggest(self, question: AskCandidate) -> None:
+        """Create the trial of a candidate, one that was asked for ahead if there is one, or keep one for later."""
+        try:
+            if self.ahead is None or not question.is_answered_by(self.ahead[0]):
+                self.ahead = (question, suggest(question.request))
+        except SpaceExhausted:
+            self.exhausted.add(question.landscape)
+            return
+        if question.slot is not None:
+            self._create(candidate_trial(question, self.ahead[1]))
 
     def _create(self, trial: MergeTrial) -> None:
         metadata = trial.metadata.model_copy(update={"creation_timestamp": stamp(self.now)})

@@ -97,13 +97,18 @@ class Tasks:
             self._workers[task.id] = _Worker(task, failures=self._known_failures(task.id))
 
     def ensure_evaluators(self, template: EvaluateTask, size: int) -> None:
-        """Have an evaluator in each of the first `size` slots."""
+        """Have an evaluator in each of the first `size` slots, and let those in others save and end."""
         group = self._evaluators.setdefault(template.id, _Evaluators(size))
-        group.size = max(group.size, size)
-        for slot in range(group.size):
+        group.size = size
+        for slot in range(size):
             task = in_slot(template, slot)
             group.slots[slot] = task.id
             self.ensure(task)
+            if self._workers[task.id].stopping:
+                # It was above a smaller size a moment ago: once it has ended, it is started again.
+                self._workers[task.id].stopping, self._workers[task.id].replacing = False, True
+        for slot in [slot for slot in group.slots if slot >= size]:
+            self._stop(group.slots[slot])
 
     def stop(self, name: str) -> None:
         """Ask a task, or all evaluators of a template, to save and end."""

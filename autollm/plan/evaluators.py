@@ -48,8 +48,9 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
         return Slots((), superseded, frozenset(), state.failure or Failure(reason=reason, message=message))
     parallelism = snapshot.spec.search.parallelism
     busy = {trial.spec.slot for trial in waiting}
+    # Of fewer evaluators than there were, one at work above their number first scores its trial.
     size = max([parallelism, *(slot + 1 for slot in busy)])
-    ensure = (EnsureEvaluators(template, size),) if state is None or state.size < size else ()
+    ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
     overdue, look_again = _overdue(snapshot, state, waiting, field, now)
     free = tuple(slot for slot in range(parallelism) if slot not in busy)
     return Slots(free, (*superseded, *ensure, *overdue), frozenset({template.id}), look_again=look_again)

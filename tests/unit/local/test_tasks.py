@@ -244,6 +244,27 @@ class TestEvaluators:
         setting.tasks.start_due()
         assert setting.server.started == ["demo-evaluate-0"] * 2
 
+    def test_of_fewer_the_last_ones_save_and_end(self, setting: Setting) -> None:
+        setting.tasks.ensure_evaluators(evaluators(), 3)
+        setting.tasks.start_due()
+        setting.tasks.ensure_evaluators(evaluators(), 1)
+        assert setting.server.signals == [("demo-evaluate-1", signal.SIGTERM), ("demo-evaluate-2", signal.SIGTERM)]
+        assert setting.state("demo-evaluate").size == 1
+        for slot in (1, 2):
+            setting.end(f"demo-evaluate-{slot}", ExitCode.STOPPED)
+        setting.tasks.start_due()
+        assert sorted(setting.state("demo-evaluate").slots) == [0]
+        assert len(setting.server.started) == 3
+
+    def test_wanted_again_while_they_end_they_are_started_again(self, setting: Setting) -> None:
+        setting.tasks.ensure_evaluators(evaluators(), 2)
+        setting.tasks.start_due()
+        setting.tasks.ensure_evaluators(evaluators(), 1)
+        setting.tasks.ensure_evaluators(evaluators(), 2)
+        setting.end("demo-evaluate-1", ExitCode.STOPPED)
+        setting.tasks.start_due()
+        assert setting.server.started == ["demo-evaluate-0", "demo-evaluate-1", "demo-evaluate-1"]
+
     def test_stopped_they_are_forgotten(self, setting: Setting) -> None:
         setting.tasks.ensure_evaluators(evaluators(), 2)
         setting.tasks.start_due()

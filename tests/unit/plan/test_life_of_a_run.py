@@ -418,6 +418,28 @@ class TestChangedSpec:
         world.settle()
         assert world.conditions()["Succeeded"][0] == "True"
 
+    def test_fewer_evaluators_first_score_the_trials_that_they_have(self) -> None:
+        world = until(World(make_run(search={"parallelism": 3, "trials": 9})), "DeltasReady")
+        act(world)
+        world.change(make_run(search={"parallelism": 1, "trials": 9}).spec)
+        sizes = []
+        for slot in (2, 1):
+            assert act(world).actions == ()
+            (last,) = [name for name, trial in world.trials.items() if is_pending(trial) and trial.spec.slot == slot]
+            world.finish(last)
+            sizes += [action.size for action in act(world).actions if isinstance(action, EnsureEvaluators)]
+        assert sizes == [2, 1]
+        world.settle()
+        assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 9
+
+    def test_more_evaluators_join_in(self) -> None:
+        world = until(World(make_run(search={"trials": 9})), "DeltasReady")
+        act(world)
+        world.change(make_run(search={"parallelism": 3, "trials": 9}).spec)
+        (evaluators,) = [action for action in act(world).actions if isinstance(action, EnsureEvaluators)]
+        assert evaluators.size == 3
+        assert sorted(trial.spec.slot or 0 for trial in world.trials.values() if is_pending(trial)) == [0, 1, 2]
+
     def test_fewer_evaluators_leave_no_trial_behind(self) -> None:
         world = until(World(make_run(search={"parallelism": 3, "trials": 9})), "DeltasReady")
         for _ in range(3):

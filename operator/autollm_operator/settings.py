@@ -19,6 +19,12 @@ class WorkerDefaults(Model):
     image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$")] = "IfNotPresent"
     image_pull_secrets: list[str] = []
     service_account_name: str = "autollm-worker"
+    run_as_user: Annotated[int, Field(ge=1)] | None = Field(
+        65532, description="The user and group of every pod, whatever the image says; null where the cluster gives them, as OpenShift does."
+    )
+    fs_group: Annotated[int, Field(ge=1)] | None = Field(
+        65532, description="The group that may write to volumes; null where the cluster gives it."
+    )
     env: dict[str, str] = Field({}, description="Proxies and the like, in every pod.")
     ca_bundle_config_map: str | None = Field(None, description="A ConfigMap with ca.crt in each namespace, trusted by every pod.")
 

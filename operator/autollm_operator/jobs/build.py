@@ -1,0 +1,106 @@
+"""Jobs: one for each task, named after it, owned by what it works for. Pure: the same task gives the same Job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autollm.contract.pod import GENERATION_LABEL, MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL, TASK_LABEL
+from autollm.contract.tasks import AnyTask, EvaluateTask, TrainTask
+from autollm.resources.metadata import API_VERSION
+from autollm.resources.workers import Workers
+from autollm_operator.api.port import Document
+from autollm_operator.cache.views import Owner
+from autollm_operator.jobs.deadline import active_deadline_seconds
+from autollm_operator.jobs.kinds import asked_of
+from autollm_operator.jobs.pod import pod_template
+from autollm_operator.jobs.pod_failure_policy import pod_failure_policy
+from autollm_operator.jobs.queue_name import queue_labels
+from autollm_operator.jobs.torchrun import PORT, service_name
+from autollm_operator.settings import Settings
+
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+"""Set by Kubernetes on the pods of a Job."""
+
+
+def build_job(task: AnyTask, *, workers: Workers, owner: Owner, namespace: str, generation: int, settings: Settings) -> Document:
+    """Return the Job of a task: one pod, or one for each of the nodes that share a training.
+
+    Raises InputError where the task is too large for an annotation. One of several nodes needs the Service of `build_service` too.
+    """
+    nodes = workers.train.nodes if isinstance(task, TrainTask) else 1
+    limits: Document = {"backoffLimit": asked_of(task, workers).retries * nodes}
+    if nodes > 1:
+        limits |= {"completionMode": "Indexed", "completions": nodes, "parallelism": nodes}
+    return _job(task, limits, nodes=nodes, workers=workers, owner=owner, namespace=namespace, generation=generation, settings=settings)
+
+
+def build_evaluators(
+    template: EvaluateTask, size: int, *, workers: Workers, owner: Owner, namespace: str, generation: int, settings: Settings
+) -> Document:
+    """Return the Job of all evaluators of a search: the pod with completion index i works for slot i, each with retries of its own."""
+    limits: Document = {
+        "completionMode": "Indexed",
+        **resize_patch(size)["spec"],
+        "backoffLimitPerIndex": workers.evaluate.retries,
+    }
+    return _job(template, limits, nodes=1, workers=workers, owner=owner, namespace=namespace, generation=generation, settings=settings)
+
+
+def resize_patch(size: int) -> Document:
+    """Return the patch that gives evaluators another number of slots: Kubernetes takes both numbers together or none."""
+    return {"spec": {"completions": size, "parallelism": size}}
+
+
+def build_service(task: TrainTask, *, owner: Owner, namespace: str, generation: int) -> Document:
+    """Return the headless Service by which the pods of a training on several nodes find each other before they are ready."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(service_name(task.id), _labels(task, generation), owner, namespace),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {JOB_NAME_LABEL: task.id},
+            "ports": [{"name": "rendezvous", "port": PORT}],
+        },
+    }
+
+
+def _job(
+    task: AnyTask,
+    limits: Document,
+    *,
+    nodes: int,
+    workers: Workers,
+    owner: Owner,
+    namespace: str,
+    generation: int,
+    settings: Settings,
+) -> Document:
+    labels = _labels(task, generation)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(task.id, labels | queue_labels(workers), owner, namespace),
+        "spec": {
+            **limits,
+            "activeDeadlineSeconds": active_deadline_seconds(asked_of(task, workers)),
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": pod_failure_policy(),
+            "template": pod_template(task, labels, workers=workers, owner=owner, nodes=nodes, defaults=settings.workers),
+        },
+    }
+
+
+def _labels(task: AnyTask, generation: int) -> dict[str, str]:
+    return {
+        MANAGED_BY_LABEL: MANAGED_BY,
+        RUN_LABEL: task.run,
+        TASK_LABEL: task.kind.lower(),
+        GENERATION_LABEL: str(generation),
+    }
+
+
+def _metadata(name: str, labels: dict[str, str], owner: Owner, namespace: str) -> dict[str, Any]:
+    reference = {"apiVersion": API_VERSION, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": True}
+    return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [reference]}

@@ -1,4 +1,4 @@
-"""What the chart lets whom do: a snapshot, so that nothing is added without being seen here."""
+"""The roles and bindings of the chart, compared with the snapshot of rights."""
 
 from __future__ import annotations
 
@@ -7,29 +7,7 @@ from typing import Any
 import pytest
 
 from support.chart import Document, of_kind, render
-
-Rights = set[tuple[str, str, str]]
-"""Verb, resource with its group, and the one name it is limited to, or nothing."""
-
-READ = ("get", "list", "watch")
-RUNS, TRAININGS, TRIALS = (f"{plural}.autollm.dev" for plural in ("autollmruns", "deltatrainings", "mergetrials"))
-STATUSES = [f"{plural}/status.autollm.dev" for plural in ("autollmruns", "deltatrainings", "mergetrials")]
-
-
-def rights(*resources: str, verbs: tuple[str, ...], name: str = "") -> Rights:
-    return {(verb, resource, name) for verb in verbs for resource in resources}
-
-
-OPERATOR = (
-    rights(RUNS, verbs=READ)
-    | rights(TRAININGS, TRIALS, "jobs.batch", verbs=(*READ, "create", "patch", "delete"))
-    | rights(*STATUSES, verbs=("patch",))
-    | rights("pods", verbs=(*READ, "delete"))
-    | rights("services", verbs=("create",))
-    | rights("events.events.k8s.io", verbs=("create",))
-)
-WORKER = rights(RUNS, TRAININGS, TRIALS, verbs=READ) | rights(*STATUSES, verbs=("patch",))
-LEASE = rights("leases.coordination.k8s.io", verbs=("get", "patch"), name="autollm")
+from support.chart_rights import EDIT, LEASE, OPERATOR, VIEW, WORKER, Rights
 
 
 def granted(role: Document) -> Rights:
@@ -94,8 +72,7 @@ def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_runs(values: dict[s
         for label in role["metadata"]["labels"]:
             if label.startswith("rbac.authorization.k8s.io/aggregate-to-"):
                 to_whom[label.rpartition("-")[2]] = granted(role)
-    write = rights(RUNS, TRAININGS, TRIALS, verbs=("create", "update", "patch", "delete", "deletecollection"))
-    assert to_whom == {"view": rights(RUNS, TRAININGS, TRIALS, verbs=READ), "edit": write, "admin": write}
+    assert to_whom == {"view": VIEW, "edit": EDIT, "admin": EDIT}
 
 
 def test_who_owns_a_namespace_and_no_cluster_can_install_it() -> None:

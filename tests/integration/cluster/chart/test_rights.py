@@ -1,0 +1,106 @@
+"""The API server allows the ServiceAccounts of the chart exactly the snapshot, and refuses every other verb on every kind."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from cluster.cluster import Cluster
+from cluster.connection import MERGE, connect
+from cluster.waiting import wait_until
+from support.access import Access, allowed, may
+from support.chart_rights import EDIT, LEASE, OPERATOR, VIEW, WORKER, Rights
+from support.documents import SHORTEST
+from support.helm_release import Release
+
+SYSTEM, WATCHED, OTHER = "system", "watched", "other"
+OF_ONE_NAMESPACE = f"system:serviceaccount:{SYSTEM}:autollm"
+OF_ALL = "system:serviceaccount:everywhere:autollm"
+WORKER_OF_WATCHED = f"system:serviceaccount:{WATCHED}:autollm-worker"
+EVERYWHERE = ""
+PLACES = (WATCHED, OTHER, EVERYWHERE)
+
+
+@pytest.fixture(scope="module")
+def installed(empty: Cluster) -> Cluster:
+    """The chart for one namespace that is not its own, and again for all, each with a standby."""
+    for name in (SYSTEM, WATCHED, OTHER, "everywhere"):
+        empty.create("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": name}})
+    standby = {"operator": {"replicas": 2}}
+    Release(empty.kubeconfig, SYSTEM).install(standby | {"namespaces": [WATCHED]})
+    Release(empty.kubeconfig, "everywhere").install(standby | {"clusterWide": True, "crds": {"enabled": False}})
+    probe = Access("get", "mergetrials.autollm.dev", WATCHED)
+    for user in (OF_ONE_NAMESPACE, OF_ALL, WORKER_OF_WATCHED):
+        wait_until(functools.partial(may, empty.admin, user, probe), f"{user} has no rights")
+    runs = f"/apis/autollm.dev/v1alpha1/namespaces/{WATCHED}/autollmruns"
+    wait_until(lambda: empty.admin.answers(runs), "runs are not served")
+    empty.create(runs, SHORTEST)
+    return empty
+
+
+@pytest.fixture(scope="module")
+def anybody(installed: Cluster) -> set[Access]:
+    """What a ServiceAccount without any role may do: ask what it may do."""
+    return allowed(installed.admin, f"system:serviceaccount:{OTHER}:default", PLACES)
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        (OF_ONE_NAMESPACE, {WATCHED: OPERATOR}),
+        (WORKER_OF_WATCHED, {WATCHED: WORKER}),
+        (OF_ALL, dict.fromkeys(PLACES, OPERATOR)),
+    ],
+    ids=["operator of one namespace", "worker", "operator of all"],
+)
+def test_every_verb_on_every_kind(installed: Cluster, anybody: set[Access], user: str, expected: dict[str, Rights]) -> None:
+    snapshot = {Access(verb, resource, where) for where in PLACES for verb, resource, _ in expected.get(where, ())}
+    assert allowed(installed.admin, user, PLACES) - anybody == snapshot
+    assert len(anybody) < 20
+
+
+@pytest.mark.parametrize("user", [OF_ONE_NAMESPACE, OF_ALL])
+def test_the_lease_is_the_only_one_that_it_may_touch(installed: Cluster, user: str) -> None:
+    home = user.split(":")[2]
+    for verb, resource, name in LEASE:
+        assert may(installed.admin, user, Access(verb, resource, home), name=name)
+        assert not may(installed.admin, user, Access(verb, resource, home), name="another")
+        assert not may(installed.admin, user, Access(verb, resource, OTHER), name=name)
+
+
+ATTEMPTS: dict[str, tuple[str, str, object]] = {
+    "reads a Secret": ("GET", f"/api/v1/namespaces/{WATCHED}/secrets/s3-credentials", None),
+    "lists ConfigMaps": ("GET", f"/api/v1/namespaces/{WATCHED}/configmaps", None),
+    "changes a run": ("PATCH", f"/apis/autollm.dev/v1alpha1/namespaces/{WATCHED}/autollmruns/support-bot", {"spec": {"suspend": True}}),
+    "reads a run elsewhere": ("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{OTHER}/autollmruns", None),
+    "writes a status elsewhere": ("PATCH", f"/apis/autollm.dev/v1alpha1/namespaces/{OTHER}/autollmruns/x/status", {"status": {}}),
+    "gives itself rights": ("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{WATCHED}/roles", {"metadata": {"name": "x"}}),
+    "asks for a token": ("POST", f"/api/v1/namespaces/{WATCHED}/serviceaccounts/default/token", {"spec": {}}),
+    "enters a pod": ("POST", f"/api/v1/namespaces/{WATCHED}/pods/x/exec?command=sh", None),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=list(ATTEMPTS))
+@pytest.mark.parametrize(("namespace", "account"), [(SYSTEM, "autollm"), (WATCHED, "autollm-worker")], ids=["operator", "worker"])
+def test_requests_with_a_real_token_are_refused(installed: Cluster, namespace: str, account: str, attempt: tuple[str, str, object]) -> None:
+    method, path, body = attempt
+    connection = connect(installed.kubeconfig_of(namespace, account))
+    assert connection.ask("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{WATCHED}/autollmruns/support-bot").status == 200
+    answer = connection.ask(method, path, body, content_type=MERGE if method == "PATCH" else "application/json")
+    assert (answer.status, answer.document["reason"]) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize(("role", "expected"), [("view", VIEW), ("edit", VIEW | EDIT), ("admin", VIEW | EDIT)])
+def test_people_get_their_rights_by_the_roles_of_kubernetes(installed: Cluster, role: str, expected: Rights) -> None:
+    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{OTHER}/rolebindings"
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"may-{role}"}]
+    installed.create(bindings, {"kind": "RoleBinding", "metadata": {"name": role}, "roleRef": reference, "subjects": subjects})
+    questions = [Access(verb, resource, OTHER) for verb, resource, _ in VIEW | EDIT]
+    statuses = [Access("patch", f"{plural}/status.autollm.dev", OTHER) for plural in ("autollmruns", "mergetrials")]
+
+    def held() -> Rights:
+        return {(one.verb, one.resource, "") for one in (*questions, *statuses) if may(installed.admin, f"may-{role}", one)}
+
+    wait_until(lambda: held() == expected, f"{role} gives {held()}")

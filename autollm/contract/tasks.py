@@ -46,10 +46,14 @@ class EvaluatedDelta(Model):
 
 
 class EvaluateTask(Task):
-    """Score the MergeTrials of one slot as they appear, until told to stop; reports a `TrialResult` or a failure on each."""
+    """Score the MergeTrials of one slot as they appear, until told to stop; reports a `TrialResult` or a failure on each.
+
+    With `trial`, score the MergeTrial of that name alone, which somebody made by hand and which has no slot, and end.
+    """
 
     kind: Literal["Evaluate"] = "Evaluate"
     slot: int
+    trial: str | None = None
     model: LoadedModel
     deltas: list[EvaluatedDelta]
     search: ItemsFact

@@ -12,16 +12,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from autollm.contract import pod
 from autollm.contract.exit_codes import ExitCode
-from autollm.contract.folder import ObjectFolder
-from autollm.contract.tasks import TASK, AnyTask
+from autollm.contract.tasks import TASK, AnyTask, EvaluateTask
+from autollm.errors import DocumentError
+from autollm.plan.landscape import in_slot
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
 from autollm_runtime.worker.faults import faults_of
-from autollm_runtime.worker.feed import FolderFeed
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
-from autollm_runtime.worker.reports import FolderReports
+from autollm_runtime.worker.ports import cluster_ports, folder_ports
 from autollm_runtime.worker.stopping import stop_on_signals
+from autollm_runtime.worker.surroundings import settle_in
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in KINDS:
         task = commands.add_parser(command, help=f"run one {command} task")
-        task.add_argument("--task", type=Path, required=True, metavar="FILE", help="the task document")
-        task.add_argument("--objects", type=Path, required=True, metavar="DIR", help="the folder of objects that is reported to")
+        task.add_argument("--task", type=Path, required=True, metavar="FILE", help="the task document, as JSON or packed as a pod gets it")
+        place = task.add_mutually_exclusive_group(required=True)
+        place.add_argument("--objects", type=Path, metavar="DIR", help="the folder of objects that is reported to")
+        place.add_argument("--namespace", metavar="NS", help="the namespace of the Kubernetes objects that are reported to")
         task.add_argument("--termination", type=Path, metavar="FILE", help="where reason and message of the end are written")
         task.add_argument("--scratch", type=Path, metavar="DIR", help="a folder of the task's own (default: scratch, beside FILE)")
         task.add_argument("--threads", type=_threads, metavar="N", help="threads to compute with (default: one for each core)")
@@ -84,8 +88,8 @@ def _threads(text: str) -> int:
 def _run(options: argparse.Namespace) -> Ending:
     stop = stop_on_signals()
     try:
-        task = TASK.validate_json(options.task.read_bytes())
-    except (OSError, ValidationError) as error:
+        task = _read_task(options.task)
+    except (OSError, ValueError) as error:
         cause = faults_of(error) if isinstance(error, ValidationError) else str(error)
         _log.error("the task document cannot be read", extra={"task": str(options.task), "cause": cause})
         return Ending(ExitCode.USAGE, "InvalidTask", f"the task document {options.task.name} cannot be read: {cause}")
@@ -94,11 +98,17 @@ def _run(options: argparse.Namespace) -> Ending:
         return Ending(ExitCode.USAGE, "InvalidTask", message)
     scratch: Path = options.scratch or options.task.parent / "scratch"
     threads: int = options.threads or len(os.sched_getaffinity(0))
-    objects = ObjectFolder(options.objects)
     try:
         scratch.mkdir(parents=True, exist_ok=True)
+        if options.namespace is not None:
+            settle_in(scratch, os.environ)
+        try:
+            ports = folder_ports(options.objects) if options.namespace is None else cluster_ports(options.namespace, os.environ)
+        except DocumentError as error:
+            _log.error("the worker cannot begin", extra={"task": task.id, "cause": str(error)})
+            return Ending(ExitCode.USAGE, error.reason, str(error))
         work = _load(task.kind, threads)
-        work(task, Context(reports=FolderReports(objects), trials=FolderFeed(objects), scratch=scratch, stop=stop, threads=threads))
+        work(task, Context(reports=ports.reports, trials=ports.trials, scratch=scratch, stop=stop, threads=threads))
     except Exception as error:
         ending = ending_of(error)
         if ending.unexpected:
@@ -107,6 +117,16 @@ def _run(options: argparse.Namespace) -> Ending:
             _log.warning("the task ended", extra={"task": task.id, "kind": task.kind, "reason": ending.reason, "cause": ending.message})
         return ending
     return Ending(ExitCode.DONE, "Completed", "")
+
+
+def _read_task(path: Path) -> AnyTask:
+    """Return a task, that of an evaluator in the slot that its pod's completion index names."""
+    data = path.read_bytes()
+    task = TASK.validate_json(data if data.lstrip().startswith(b"{") else pod.unpack_task(data.decode().strip()))
+    index = os.environ.get(pod.COMPLETION_INDEX)
+    if isinstance(task, EvaluateTask) and task.trial is None and index is not None:
+        return in_slot(task, int(index))
+    return task
 
 
 def _load(kind: str, threads: int) -> Work:

@@ -57,6 +57,12 @@ class NoTrials:
     def next(self, slot: int, run: str) -> Any:
         raise AssertionError("not an evaluation")
 
+    def named(self, name: str) -> Any:
+        raise AssertionError("not an evaluation")
+
+    def wait(self, stop: threading.Event) -> None:
+        raise AssertionError("not an evaluation")
+
 
 def sums(count: int = 12) -> list[Record]:
     """Short chats of additions."""

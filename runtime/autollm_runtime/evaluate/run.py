@@ -1,4 +1,4 @@
-"""The evaluate task: score the trials of one slot as they appear, until told to stop."""
+"""The evaluate task: score the trials of one slot as they appear until told to stop, or one trial by name."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from autollm_runtime.worker.context import Context
 
 _log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
-
 
 def run_evaluate(task: EvaluateTask, context: Context) -> None:
     """Score trials one after the other; ends by an error alone, Interrupted where the task was asked to stop.
+
+    A task that names its trial scores that one and returns; one that is gone or has its outcome costs nothing.
 
     A candidate that cannot be scored is a failed trial with its reason, and the next one is looked for. What concerns every
     trial ends the task instead, and leaves the trial to the next attempt: base, deltas or items that are damaged or do not
     fit (InputError), a store that does not answer (TemporaryError), memory for not even one item (OutOfMemoryError).
     """
+    single = context.trials.named(task.trial) if task.trial is not None else None
+    if task.trial is not None and single is None:
+        _log.info("the trial has its outcome, or is gone", extra={"trial": task.trial})
+        return
     store = open_store(task.artifacts.uri, endpoint=task.artifacts.endpoint, region=task.artifacts.region)
     evaluator = Evaluator(task, store, context.scratch)
     _log.info("the evaluator is ready", extra={"slot": task.slot, "deltas": len(task.deltas)})
+    if single is not None:
+        _score(evaluator, single, context)
+        return
     while True:
         context.check_stop()
         trial = context.trials.next(task.slot, task.run)
         if trial is None:
-            context.stop.wait(POLL_SECONDS)
+            context.trials.wait(context.stop)
         else:
             _score(evaluator, trial, context)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from autollm.contract.folder import ObjectFolder
 from autollm.resources.merge_trial import MergeTrial
+
+POLL_SECONDS = 0.05
 
 
 class TrialFeed(Protocol):
@@ -13,6 +16,14 @@ class TrialFeed(Protocol):
 
     def next(self, slot: int, run: str) -> MergeTrial | None:
         """Return the waiting trial with the lowest number, or None at once where none waits."""
+        ...
+
+    def named(self, name: str) -> MergeTrial | None:
+        """Return the trial of this name, or None where it has its outcome or is not there any more."""
+        ...
+
+    def wait(self, stop: threading.Event) -> None:
+        """Return when it is worth asking again, soon after `stop` is set at the latest."""
         ...
 
 
@@ -43,3 +54,15 @@ class FolderFeed:
             else:
                 waiting.append(trial)
         return min(waiting, key=lambda trial: (trial.spec.number, trial.metadata.name), default=None)
+
+    def named(self, name: str) -> MergeTrial | None:
+        """Return the trial of this name, or None where it has its outcome or is not there any more."""
+        document = self._objects.read("MergeTrial", name)
+        if document is None:
+            return None
+        trial = MergeTrial.parse(document)
+        return None if trial.status and (trial.status.score is not None or trial.status.failure) else trial
+
+    def wait(self, stop: threading.Event) -> None:
+        """Return after a moment, or when asked to stop."""
+        stop.wait(POLL_SECONDS)

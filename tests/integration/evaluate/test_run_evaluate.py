@@ -44,6 +44,12 @@ class UntilEmpty:
             self.stop.set()
         return trial
 
+    def named(self, name: str) -> MergeTrial | None:
+        return self.feed.named(name)
+
+    def wait(self, stop: threading.Event) -> None:
+        self.feed.wait(stop)
+
 
 def context_of(landscape: Landscape, scratch: Path) -> Context:
     stop = threading.Event()
@@ -309,3 +315,22 @@ def once_before(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
             raise waiting.pop()
 
     before_scoring(monkeypatch, act)
+
+
+def test_a_task_with_a_trial_scores_that_one_and_ends(tmp_path: Path) -> None:
+    landscape = make_landscape(tmp_path)
+    landscape.trial("mine", {"math/sft": "0.5"})
+    landscape.trial("other")
+    task = landscape.task.model_copy(update={"trial": "mine"})
+    run_evaluate(task, context_of(landscape, tmp_path))
+    assert "score" in landscape.outcome("mine")
+    assert landscape.outcome("other") == {}
+
+
+@pytest.mark.parametrize("name", ["done", "gone"])
+def test_a_single_trial_with_an_outcome_or_that_is_gone_costs_nothing(tmp_path: Path, name: str) -> None:
+    landscape = make_landscape(tmp_path)
+    landscape.trial("done")
+    landscape.objects.report("MergeTrial", "done", "result", {"failure": {"reason": "Late", "message": "m"}})
+    run_evaluate(landscape.task.model_copy(update={"trial": name, "deltas": []}), context_of(landscape, tmp_path))
+    assert landscape.outcome("done") == {"failure": {"reason": "Late", "message": "m"}}

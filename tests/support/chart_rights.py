@@ -16,14 +16,15 @@ def rights(*resources: str, verbs: tuple[str, ...], name: str = "") -> Rights:
 
 
 OPERATOR = (
-    rights(RUNS, verbs=READ)
-    | rights(TRAININGS, TRIALS, "jobs.batch", verbs=(*READ, "create", "patch", "delete"))
+    rights(RUNS, verbs=("list", "watch"))
+    | rights(TRAININGS, TRIALS, verbs=(*READ, "create", "patch"))
+    | rights("jobs.batch", verbs=(*READ, "create", "patch", "delete"))
     | rights(*STATUSES, verbs=("patch",))
-    | rights("pods", verbs=(*READ, "delete"))
-    | rights("services", verbs=("create",))
+    | rights("pods", verbs=("list", "watch", "delete"))
+    | rights("services", verbs=("create", "get"))
     | rights("events.events.k8s.io", verbs=("create",))
 )
-WORKER = rights(*KINDS, verbs=READ) | rights(*STATUSES, verbs=("patch",))
+WORKER = rights(RUNS, TRAININGS, verbs=("get",)) | rights(TRIALS, verbs=READ) | rights(*STATUSES, verbs=("patch",))
 LEASE = rights("leases.coordination.k8s.io", verbs=("get", "patch"), name="autollm")
 VIEW = rights(*KINDS, verbs=READ)
 EDIT = rights(*KINDS, verbs=("create", "update", "patch", "delete", "deletecollection"))

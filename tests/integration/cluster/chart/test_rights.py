@@ -86,7 +86,7 @@ ATTEMPTS: dict[str, tuple[str, str, object]] = {
 def test_requests_with_a_real_token_are_refused(installed: Cluster, namespace: str, account: str, attempt: tuple[str, str, object]) -> None:
     method, path, body = attempt
     connection = connect(installed.kubeconfig_of(namespace, account))
-    assert connection.ask("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{WATCHED}/autollmruns/support-bot").status == 200
+    assert connection.ask("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{WATCHED}/mergetrials").status == 200
     answer = connection.ask(method, path, body, content_type=MERGE if method == "PATCH" else "application/json")
     assert (answer.status, answer.document["reason"]) == (403, "Forbidden")
 

@@ -49,7 +49,8 @@ class WorkQueue:
             if due < self._timers.get(key, float("inf")):
                 self._timers[key] = due
                 heapq.heappush(self._heap, (due, key))
-                self._changed.notify()
+                if self._heap[0] == (due, key):
+                    self._changed.notify_all()  # every thread that waits has to know when: any of them may be given a key before
 
     def take(self, timeout: float | None = None) -> Key | None:
         """Wait for a key, and hand it out until it `succeeded` or `failed`; None after `close`, or when so many seconds have passed."""
@@ -132,5 +133,4 @@ class WorkQueue:
         del self._ready[key]
         self._timers.pop(key, None)
         self._working[key] = now
-        self._changed.notify()  # the thread that waited for the next timer may be this one: another has to take over
         return key

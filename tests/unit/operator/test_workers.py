@@ -116,7 +116,11 @@ def test_who_may_not_work_any_more_begins_no_pass(queue: WorkQueue) -> None:
 
 def test_stopping_tells_of_a_pass_that_does_not_end(queue: WorkQueue) -> None:
     over = threading.Event()
-    passes = Passes(lambda key, count: None if over.wait(20) else None)
+
+    def outcome(key: Key, count: int) -> None:
+        over.wait(20)
+
+    passes = Passes(outcome)
     workers = started(queue, passes)
     queue.add(A)
     passes.wait(A, 1)

@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser clean
+.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus clean
 
 help:             ## Tell what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,7 @@ types: $(INSTALLED)
 contracts: $(INSTALLED)
 	@$(BIN)/lint-imports --no-logo > .contracts.log || { cat .contracts.log; exit 1; }
 	@$(BIN)/python -m autollm.resources.generate --check
+	@$(BIN)/python charts/dashboard/generate.py --check
 	@$(BIN)/python charts/kustomize/generate.py --check --helm "$$($(BIN)/python tests/cluster/helm.py)"
 unit: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2
@@ -39,10 +40,14 @@ browser:          ## Install Debian's Chromium where it is missing
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || { echo "The report is tested in a real browser: install Debian's package chromium (as root: apt-get install chromium)."; exit 1; }
 
-test: check browser  ## Every test
+prometheus:       ## Install Debian's Prometheus where it is missing
+	@command -v prometheus >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } \
+	  || { echo "Metrics, rules and the dashboard are tested with a real Prometheus: install Debian's package prometheus (as root: apt-get install prometheus)."; exit 1; }
+
+test: check browser prometheus  ## Every test
 	@$(BIN)/python -m pytest tests/integration tests/end_to_end
 
-soak: $(INSTALLED) browser  ## The same tests with bigger counts: hours
+soak: $(INSTALLED) browser prometheus  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
 
 bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
@@ -51,8 +56,9 @@ bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
 seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one
 	@$(BIN)/python benchmarks/quickstart_seeds.py --all
 
-generate: $(INSTALLED)  ## Write what is generated: CRDs, schema and reference from the types, kustomize bases from the chart
+generate: $(INSTALLED)  ## Write what is generated: CRDs, schema and reference, the dashboard, kustomize bases
 	@$(BIN)/python -m autollm.resources.generate
+	@$(BIN)/python charts/dashboard/generate.py
 	@$(BIN)/python charts/kustomize/generate.py --helm "$$($(BIN)/python tests/cluster/helm.py)"
 
 lock: $(INSTALLED)  ## Choose versions anew

@@ -20,7 +20,7 @@ T = TypeVar("T", AutoLLMRun, DeltaTraining, MergeTrial)
 
 KEPT_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp")
 KEPT_LABELS = (RUN_LABEL, GENERATION_LABEL)
-UNPLANNED = frozenset({"conditions", "metrics", "sources"})
+UNPLANNED: Mapping[str, Any] = {"conditions": None, "metrics": [], "sources": []}
 """What nobody plans with in the status of a trial that belongs to a run; of thousands of trials it is most of the memory."""
 
 
@@ -65,7 +65,7 @@ def parse_trial(document: Mapping[str, Any]) -> Parsed[MergeTrial]:
     status = document.get("status")
     ended = _ended(status or {})
     if status and controller(document["metadata"]) is not None:
-        status = {name: value for name, value in status.items() if name not in UNPLANNED}
+        status = {**status, **UNPLANNED}
     return _parsed(MergeTrial, document, status, ended)
 
 

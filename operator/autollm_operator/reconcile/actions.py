@@ -1,0 +1,222 @@
+"""The plan's actions, one function each; carried out twice, the second time finds it done. Each says whether it changed anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from autollm.contract.tasks import TrainTask
+from autollm.errors import InputError
+from autollm.plan.actions import (
+    Action,
+    AskCandidate,
+    EnsureEvaluators,
+    EnsureTask,
+    EnsureTraining,
+    EnsureTrial,
+    FailTrial,
+    RestartEvaluator,
+    SetTrainingStatus,
+    StopTask,
+    candidate_trial,
+)
+from autollm.plan.conditions import settle
+from autollm.plan.landscape import is_pending
+from autollm.plan.step import Verdict
+from autollm.resources.merge_trial import MergeTrialStatus
+from autollm.resources.metadata import Failure
+from autollm.resources.workers import Workers
+from autollm.search import SpaceExhausted
+from autollm_operator.api.port import Api, ConflictError
+from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS, TRIALS
+from autollm_operator.cache.cache import Cache
+from autollm_operator.cache.keys import Key
+from autollm_operator.cache.views import JobView, Owner
+from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
+from autollm_operator.reconcile.children import NotYet, Obstacle, Parent, create
+from autollm_operator.reconcile.status import Statuses
+from autollm_operator.reconcile.suggesting import Suggesting
+from autollm_operator.reconcile.tasks import is_stale
+from autollm_operator.settings import Settings
+
+KILL_SECONDS = 1
+"""For a worker that hangs: long enough for its node to confirm that it is gone."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What actions are carried out with."""
+
+    api: Api
+    cache: Cache
+    settings: Settings
+    suggesting: Suggesting
+    statuses: Statuses
+
+
+@dataclass(frozen=True)
+class Subject:
+    """For whom they are carried out: a run, or a training or trial that belongs to none."""
+
+    key: Key
+    parent: Parent
+    workers: Workers
+    now: datetime
+
+    @property
+    def uid(self) -> str:
+        """The uid of the run, training or trial."""
+        return self.parent.owner.uid
+
+
+def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
+    """Carry out one action; say whether it changed anything.
+
+    Raises Obstacle where a user has to change something first, NotYet where an earlier object is in the way, and the errors of the API.
+    """
+    match action:
+        case EnsureTraining(training):
+            return create(hands.api, hands.cache, TRAININGS, subject.parent.child(training))
+        case SetTrainingStatus():
+            return set_training_status(hands, subject, action)
+        case EnsureTask():
+            return ensure_task(hands, subject, action)
+        case EnsureEvaluators():
+            return ensure_evaluators(hands, subject, action)
+        case StopTask(name):
+            return stop_task(hands, subject, name)
+        case RestartEvaluator():
+            return restart_evaluator(hands, subject, action)
+        case AskCandidate():
+            return ask_candidate(hands, subject, action)
+        case EnsureTrial(trial):
+            return create(hands.api, hands.cache, TRIALS, subject.parent.child(trial))
+        case FailTrial():
+            return fail_trial(hands, subject, action)
+
+
+def set_training_status(hands: Hands, subject: Subject, action: SetTrainingStatus) -> bool:
+    """Write the status fields of a training that the planner owns."""
+    training = hands.cache.training(Key(TRAININGS.kind, subject.parent.namespace, action.name))
+    if training is None:
+        raise NotYet(f"the DeltaTraining {action.name} is not there any more")
+    return hands.statuses.write(TRAININGS, training, action.status)
+
+
+def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
+    """Create the Job of a task, in place of one that failed for an earlier generation of the spec."""
+    parent = subject.parent
+    owner = _training_owner(hands, parent, action.task) if isinstance(action.task, TrainTask) else parent.owner
+    if (known := _known_job(hands, owner, parent, action.task.id)) is not None:
+        return known
+    try:
+        document = build_job(
+            action.task,
+            workers=subject.workers,
+            owner=owner,
+            namespace=parent.namespace,
+            generation=parent.generation,
+            settings=hands.settings,
+        )
+    except InputError as error:
+        raise Obstacle(error.reason, str(error)) from error
+    if isinstance(action.task, TrainTask) and subject.workers.train.nodes > 1:
+        # Before the Job: once that is there, nobody asks for either any more.
+        service = build_service(action.task, owner=owner, namespace=parent.namespace, generation=parent.generation)
+        create(hands.api, hands.cache, SERVICES, service)
+    return create(hands.api, hands.cache, JOBS, document)
+
+
+def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) -> bool:
+    """Create the Job of the evaluators, or give it as many completions as there are slots."""
+    parent, template = subject.parent, action.template
+    job = hands.cache.job(parent.namespace, template.id)
+    if job is not None and job.owner == parent.owner and job.outcome is None and not job.deleting and job.size != action.size:
+        patch = {"metadata": {"uid": job.uid}, **resize_patch(action.size)}
+        hands.cache.put(JOBS, hands.api.patch(JOBS, parent.namespace, job.name, patch))
+        return True
+    if (known := _known_job(hands, parent.owner, parent, template.id)) is not None:
+        return known
+    try:
+        document = build_evaluators(
+            template,
+            action.size,
+            workers=subject.workers,
+            owner=parent.owner,
+            namespace=parent.namespace,
+            generation=parent.generation,
+            settings=hands.settings,
+        )
+    except InputError as error:
+        raise Obstacle(error.reason, str(error)) from error
+    return create(hands.api, hands.cache, JOBS, document)
+
+
+def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
+    """Delete a Job from its pods upward: they save and end, and until then the Job stands for a task that runs."""
+    job = hands.cache.job(subject.parent.namespace, name)
+    if job is not None and not job.deleting:
+        hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Foreground")
+    # What follows from it comes as an event: the Job is being deleted, and then gone.
+    return False
+
+
+def restart_evaluator(hands: Hands, subject: Subject, action: RestartEvaluator) -> bool:
+    """Delete the pod of one index; the Job controller makes another as soon as it is gone."""
+    job = hands.cache.job(subject.parent.namespace, action.id)
+    for pod in hands.cache.pods(job.uid) if job is not None else ():
+        if pod.index == action.slot and pod.started is not None and not pod.deleting:
+            hands.api.delete(PODS, pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
+    return False
+
+
+def ask_candidate(hands: Hands, subject: Subject, action: AskCandidate) -> bool:
+    """Create the trial of a suggested candidate once the optimiser has answered."""
+    try:
+        suggestion = hands.suggesting.ask(subject.uid, subject.key, action)
+    except SpaceExhausted:
+        return True
+    if suggestion is None:
+        return False
+    create(hands.api, hands.cache, TRIALS, subject.parent.child(candidate_trial(action, suggestion)))
+    return True
+
+
+def fail_trial(hands: Hands, subject: Subject, action: FailTrial) -> bool:
+    """Write a failure in place of the result of a trial; a result that was there first stands."""
+    key = Key(TRIALS.kind, subject.parent.namespace, action.name)
+    trial = hands.cache.trial(key)
+    if trial is None or trial.value is None or not is_pending(trial.value):
+        return trial is not None
+    metadata = {"uid": trial.uid, "resourceVersion": str(trial.version)}
+    patch = {"metadata": metadata, "status": failed_status(action.failure, trial.generation, subject.now).document()}
+    try:
+        hands.cache.put(TRIALS, hands.api.patch(TRIALS, key.namespace, key.name, patch, subresource="status"))
+    except ConflictError:
+        # Somebody wrote in between, most likely the evaluator its result: what stands now decides, at the next look.
+        hands.cache.put(TRIALS, hands.api.get(TRIALS, key.namespace, key.name))
+    return True
+
+
+def failed_status(failure: Failure, generation: int, now: datetime) -> MergeTrialStatus:
+    """Return the status of a trial that will have no score."""
+    verdict = Verdict("Succeeded", "False", failure.reason, failure.message)
+    return MergeTrialStatus(observed_generation=generation, conditions=settle(None, [verdict], generation, now), failure=failure)
+
+
+def _training_owner(hands: Hands, parent: Parent, task: TrainTask) -> Owner:
+    training = hands.cache.training(Key(TRAININGS.kind, parent.namespace, task.training))
+    if training is None:
+        raise NotYet(f"the DeltaTraining {task.training} is not there any more")
+    return Owner(TRAININGS.kind, training.name, training.uid)
+
+
+def _known_job(hands: Hands, owner: Owner, parent: Parent, name: str) -> bool | None:
+    """Return None where a Job has to be created, else whether anything changed; one that is stale is deleted first."""
+    job: JobView | None = hands.cache.job(parent.namespace, name)
+    if job is None or job.owner != owner:
+        return None
+    if not is_stale(job, parent.generation):
+        return False
+    hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Background")
+    return None

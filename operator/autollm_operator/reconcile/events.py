@@ -1,0 +1,83 @@
+"""Kubernetes Events: told when a run reaches another stage, or something of it fails, and never twice for the same."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from autollm.contract.digests import digest_document
+from autollm.contract.layout import child_name
+from autollm.errors import AutoLLMError
+from autollm.resources.metadata import Condition
+from autollm.resources.run_status import RunStatus
+from autollm_operator.api.port import AlreadyExistsError, Api
+from autollm_operator.api.resources import EVENTS, Resource
+from autollm_operator.cache.parsed import Parsed
+
+_log = logging.getLogger(__name__)
+
+LONGEST_NOTE = 1000
+CONTROLLER = "autollm.dev/operator"
+
+
+@dataclass(frozen=True)
+class News:
+    """What is told: `action` is what the operator was doing."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    note: str
+
+
+def news(before: RunStatus, after: RunStatus) -> Iterator[News]:
+    """Yield what happened between two statuses of a run."""
+    old, new = _condition(before, "Succeeded"), _condition(after, "Succeeded")
+    if new is not None and new.reason != (old.reason if old else ""):
+        stalled = _condition(after, "Stalled")
+        bad = new.status == "False" or (stalled is not None and stalled.status == "True")
+        yield News("Warning" if bad else "Normal", new.reason, "Reconcile", new.message)
+    failed = after.deltas.failed if after.deltas else 0
+    if failed > (before.deltas.failed if before.deltas else 0):
+        yield News("Warning", "TrainingFailed", "Train", f"{failed} of {after.deltas.total if after.deltas else failed} trainings failed.")
+    lost = after.trials.failed if after.trials else 0
+    if lost > (before.trials.failed if before.trials else 0):
+        yield News("Warning", "TrialFailed", "Search", f"{lost} trials failed; `kubectl get mergetrials` tells why.")
+
+
+def tell(api: Api, resource: Resource, target: Parsed[Any], told: News, now: datetime) -> None:
+    """Write an Event; a run does not fail because it could not be told of."""
+    told_once = {"uid": target.uid, "generation": target.generation, "reason": told.reason, "note": told.note}
+    document = {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"name": child_name(target.name, digest_document(told_once)), "namespace": target.namespace},
+        "regarding": {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "name": target.name,
+            "namespace": target.namespace,
+            "uid": target.uid,
+        },
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "type": told.type,
+        "reason": told.reason,
+        "action": told.action,
+        "note": told.note[:LONGEST_NOTE],
+        "reportingController": CONTROLLER,
+        "reportingInstance": socket.gethostname()[:128],
+    }
+    try:
+        api.create(EVENTS, document)
+    except AlreadyExistsError:
+        return
+    except AutoLLMError as error:
+        _log.debug("an Event could not be written", extra={"name": target.name, "namespace": target.namespace, "cause": str(error)})
+
+
+def _condition(status: RunStatus, name: str) -> Condition | None:
+    return next((condition for condition in status.conditions or [] if condition.type == name), None)

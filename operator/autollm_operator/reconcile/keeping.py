@@ -1,0 +1,60 @@
+"""What becomes of Jobs that have ended: succeeded ones go some time after their report is safe, failed ones keep why they failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from autollm.contract.pod import FAILURE_ANNOTATION
+from autollm.plan.plan import Plan
+from autollm.plan.prepare import current_preparation
+from autollm.plan.snapshot import Snapshot
+from autollm.plan.step import Working
+from autollm.resources.delta_training import DeltaTraining
+from autollm.resources.workers import Workers
+from autollm_operator.api.port import NotFoundError
+from autollm_operator.api.resources import JOBS
+from autollm_operator.cache.parsed import Parsed
+from autollm_operator.cache.views import JobView
+from autollm_operator.jobs.ttl_after_finished import ttl_patch
+from autollm_operator.reconcile.actions import Hands
+from autollm_operator.reconcile.failures import failure_of_job
+
+
+def keep_or_expire(hands: Hands, jobs: Iterable[JobView], workers: Workers, is_reported: Callable[[JobView], bool]) -> None:
+    """Let Kubernetes remove succeeded Jobs some time from now, once their reports are in a status; note on failed ones why they failed."""
+    for job in jobs:
+        if job.deleting:
+            continue
+        if job.outcome == "Complete" and not job.has_ttl and is_reported(job):
+            _patch(hands, job, ttl_patch(workers))
+        elif job.outcome == "Failed" and not job.failure and (pods := hands.cache.pods(job.uid)):
+            told = json.dumps(failure_of_job(job, pods).document())
+            _patch(hands, job, {"metadata": {"annotations": {FAILURE_ANNOTATION: told}}})
+
+
+def reported_in(snapshot: Snapshot, made: Plan, trainings: Iterable[Parsed[DeltaTraining]]) -> Callable[[JobView], bool]:
+    """Return what says whether the report of a succeeded Job of a run has reached a status."""
+    trained = {row.uid for row in trainings if row.value and row.value.status and row.value.status.delta}
+    prepared = current_preparation(snapshot) is not None
+    settled = not isinstance(made.state, Working)
+
+    def is_reported(job: JobView) -> bool:
+        match job.task:
+            case "train":
+                return job.owner is not None and job.owner.uid in trained
+            case "prepare":
+                return prepared
+            case _:
+                return settled
+
+    return is_reported
+
+
+def _patch(hands: Hands, job: JobView, patch: dict[str, Any]) -> None:
+    patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": job.uid}}
+    try:
+        hands.cache.put(JOBS, hands.api.patch(JOBS, job.namespace, job.name, patch))
+    except NotFoundError:
+        return

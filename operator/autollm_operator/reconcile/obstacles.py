@@ -1,0 +1,82 @@
+"""Obstacles that a user has to move out of the way: told in the run's status, and tried again at growing intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from autollm.plan.actions import Action, EnsureEvaluators, EnsureTask, EnsureTraining, EnsureTrial
+from autollm.plan.problems import Problem
+
+FIRST_WAIT = timedelta(seconds=15)
+LONGEST_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Met:
+    """An obstacle to one action."""
+
+    problem: Problem
+    wait: timedelta
+    again: datetime
+
+
+class Obstacles:
+    """What stood in the way of each run's actions, by the run's uid."""
+
+    def __init__(self) -> None:
+        self._met: dict[str, dict[str, Met]] = {}
+
+    def meet(self, uid: str, action: Action, problem: Problem, now: datetime) -> None:
+        """Remember what is in the way of an action."""
+        met = self._met.setdefault(uid, {})
+        before = met.get(named(action))
+        wait = FIRST_WAIT if before is None else min(2 * before.wait, LONGEST_WAIT)
+        met[named(action)] = Met(problem, wait, now + wait)
+
+    def overcome(self, uid: str, action: Action) -> None:
+        """Forget what was in the way of an action that was carried out."""
+        self._met.get(uid, {}).pop(named(action), None)
+
+    def is_due(self, uid: str, action: Action, now: datetime) -> bool:
+        """Say whether an action may be tried: at first, and again when its time has come."""
+        met = self._met.get(uid, {}).get(named(action))
+        return met is None or met.again <= now
+
+    def retain(self, uid: str, actions: Iterable[Action]) -> None:
+        """Forget what was in the way of actions that nobody asks for any more."""
+        wanted = {named(action) for action in actions}
+        kept = {name: met for name, met in self._met.get(uid, {}).items() if name in wanted}
+        if kept:
+            self._met[uid] = kept
+        else:
+            self.forget(uid)
+
+    def first(self, uid: str) -> Problem | None:
+        """Return the obstacle that is told: the same one for as long as it stands."""
+        met = self._met.get(uid, {})
+        return met[min(met)].problem if met else None
+
+    def next_look(self, uid: str, now: datetime) -> timedelta | None:
+        """Return after what time the next of them is to be tried again."""
+        return min((max(met.again - now, timedelta(0)) for met in self._met.get(uid, {}).values()), default=None)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a run that is gone."""
+        self._met.pop(uid, None)
+
+
+def named(action: Action) -> str:
+    """Return the name of what an action makes; the same in every plan that asks for it."""
+    match action:
+        case EnsureTask(task):
+            return task.id
+        case EnsureEvaluators(template):
+            return template.id
+        case EnsureTraining(training):
+            return training.metadata.name
+        case EnsureTrial(trial):
+            return trial.metadata.name
+        case _:
+            return type(action).__name__

@@ -1,0 +1,73 @@
+"""One pass over a run: see how it stands, plan, say so in its status, do what the plan asks for, tell what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autollm.plan.actions import AskCandidate, EnsureTrial, FailTrial
+from autollm.plan.plan import Plan, plan
+from autollm.plan.problems import Problem
+from autollm.plan.snapshot import Snapshot
+from autollm.resources.run import AutoLLMRun
+from autollm.resources.run_status import RunStatus
+from autollm_operator.api.resources import RUNS
+from autollm_operator.cache.cache import Children
+from autollm_operator.cache.parsed import Parsed
+from autollm_operator.cache.views import JobView
+from autollm_operator.reconcile.actions import Hands, Subject
+from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
+from autollm_operator.reconcile.events import news, tell
+from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
+from autollm_operator.reconcile.observing import observe
+from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.status import with_problem
+
+OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial)
+"""Actions that come before the status is written, so that a slot gets its next trial at once and the status tells of both in one write."""
+
+ROUNDS = 64
+"""How often a pass plans again because of a trial: enough to fill all slots, and an end to it whatever happens."""
+
+
+def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], run: AutoLLMRun, subject: Subject) -> float | None:
+    """Do what a plan of a run asks for; return in how many seconds to look again, or None until something happens."""
+    now, before = subject.now, run.status or RunStatus()
+    attempts = Attempts(hands, obstacles, subject)
+    seen, made = _plan_with_trials(hands, attempts, row, run, subject)
+    problem = obstacles.first(row.uid)
+    status = made.status if problem is None else with_problem(made.status, problem, before.conditions or [], row.generation, now)
+    hands.statuses.write(RUNS, row, status)
+    changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))
+    obstacles.retain(row.uid, made.actions)
+    children = hands.cache.children(row.uid)
+    keep_or_expire(hands, _jobs(hands, row.uid, children), run.spec.workers, reported_in(seen, made, children.trainings))
+    for told in news(before, status):
+        tell(hands.api, RUNS, row, told, now)
+    again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
+    looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), *attempts.looks]
+    return min((look.total_seconds() for look in looks if look is not None), default=None)
+
+
+def say_unreadable(hands: Hands, row: Parsed[AutoLLMRun], subject: Subject) -> None:
+    """Say that this version of the operator cannot read a run, which a newer one has stored."""
+    problem = Problem("NotReadable", f"This version of the operator cannot read the run; upgrade it. {row.problem}")
+    hands.statuses.write_problem(RUNS, row, problem, subject.now)
+
+
+def _plan_with_trials(
+    hands: Hands, attempts: Attempts, row: Parsed[AutoLLMRun], run: AutoLLMRun, subject: Subject
+) -> tuple[Snapshot, Plan]:
+    """Plan, and create and end trials until a plan asks for no more of that."""
+    for _ in range(ROUNDS):
+        seen = observe(hands, row, run, subject.now)
+        made = plan(seen, subject.now)
+        if not attempts.all(action for action in made.actions if isinstance(action, OF_TRIALS)):
+            return seen, made
+    attempts.looks.append(AT_ONCE)
+    return seen, made
+
+
+def _jobs(hands: Hands, uid: str, children: Children) -> Iterator[JobView]:
+    yield from hands.cache.jobs(uid)
+    for training in children.trainings:
+        yield from hands.cache.jobs(training.uid)

@@ -1,0 +1,72 @@
+"""How tasks are doing, by their Jobs and the Jobs' pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from autollm.plan.snapshot import Phase, TaskKind, TaskState
+from autollm_operator.cache.cache import Cache
+from autollm_operator.cache.views import JobView, PodView
+from autollm_operator.reconcile.failures import deciding_pod, failure_of_job
+
+KINDS: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evaluate": "Evaluate", "publish": "Publish", "pin": "Pin"}
+
+PODS_APPEAR = timedelta(seconds=30)
+"""How long the Job controller may take to make a pod before something is in its way: a quota, or what the namespace admits."""
+
+
+def task_states(cache: Cache, owners: Iterable[str], generation: int, now: datetime) -> Iterator[TaskState]:
+    """Yield the state of every task whose Job one of these owners controls.
+
+    A Job that failed for an earlier generation of the spec does not count: its task is tried again, if it is still wanted.
+    """
+    for uid in owners:
+        for job in cache.jobs(uid):
+            if job.task in KINDS and not is_stale(job, generation):
+                yield task_state(job, cache.pods(job.uid), now)
+
+
+def is_stale(job: JobView, generation: int) -> bool:
+    """Say whether a Job is the record of a failure that a newer spec has overtaken."""
+    return job.outcome == "Failed" and job.generation < generation and not job.deleting
+
+
+def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskState:
+    """Return how one task is doing. It runs also while it is queued, suspended, tried again, or being stopped."""
+    pods = tuple(pods)
+    outcome = None if job.deleting else job.outcome
+    phase: Phase = "Running" if outcome is None else "Succeeded" if outcome == "Complete" else "Failed"
+    decided = deciding_pod(job, pods) if phase == "Failed" else None
+    return TaskState(
+        id=job.name,
+        kind=KINDS[job.task],
+        phase=phase,
+        failure=failure_of_job(job, pods) if phase == "Failed" else None,
+        exit_code=0 if phase == "Succeeded" else decided.exit_code if decided else None,
+        started=job.started,
+        finished=job.finished if phase != "Running" else None,
+        slots=_slots(pods),
+        size=job.size,
+        waiting=_waiting(job, pods, now) if phase == "Running" else "",
+    )
+
+
+def _slots(pods: Iterable[PodView]) -> dict[int, datetime]:
+    at_work = [(pod.started, pod.index) for pod in pods if pod.started is not None and not pod.deleting]
+    return {index: started for started, index in sorted(at_work)}
+
+
+def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
+    if job.deleting:
+        return "It saves what it has and stops."
+    if job.suspended:
+        return f"It is queued: the Job {job.name} is suspended until its turn comes."
+    present = [pod for pod in pods if not pod.deleting and pod.phase in ("Pending", "Running")]
+    if any(pod.phase == "Running" for pod in present):
+        return ""
+    told = next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
+    if told or present or job.started is None or now < job.started + PODS_APPEAR:
+        return told
+    hint = "a quota or what the namespace admits may be in the way"
+    return f"The Job {job.name} has no pod: {hint}; `kubectl describe job --namespace {job.namespace} {job.name}` tells."

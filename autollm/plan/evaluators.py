@@ -39,7 +39,7 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     Trials that belong to an earlier state of the run are given up first, so that no evaluator takes them for its own.
     """
     template, now_in = field.template, field.landscapes
-    pending = [trial for trial in snapshot.trials if is_pending(trial)]
+    pending = [trial for trial in snapshot.trials if is_pending(trial) and not trial.spec.by_hand]
     superseded = tuple(FailTrial(trial.metadata.name, SUPERSEDED) for trial in pending if not now_in.contains(trial))
     waiting = [trial for trial in pending if now_in.contains(trial)]
     state = snapshot.task(template.id)
@@ -47,7 +47,7 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
         reason, message = "EvaluatorFailed", f"The evaluators {template.id} ended; see their log."
         return Slots((), superseded, frozenset(), state.failure or Failure(reason=reason, message=message))
     parallelism = snapshot.spec.search.parallelism
-    busy = {trial.spec.slot for trial in waiting}
+    busy = {trial.spec.slot for trial in waiting if trial.spec.slot is not None}
     # Of fewer evaluators than there were, one at work above their number first scores its trial.
     size = max([parallelism, *(slot + 1 for slot in busy)])
     ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
@@ -63,9 +63,9 @@ def _overdue(
     looks: list[datetime] = []
     slowest = max(_paces(snapshot, field.landscapes), default=None)
     for trial in waiting:
-        since = state.slots.get(trial.spec.slot) if state else None
-        created = trial.metadata.creation_timestamp
-        if state is None or since is None or created is None:
+        slot, created = trial.spec.slot, trial.metadata.creation_timestamp
+        since = state.slots.get(slot) if state is not None and slot is not None else None
+        if state is None or slot is None or since is None or created is None:
             continue
         begun = datetime.fromisoformat(created)
         allowed = FIRST_DEADLINE if slowest is None else GRACE + SLACK * slowest * _items(trial, field.prepared)
@@ -77,7 +77,7 @@ def _overdue(
         if begun + allowed <= since:
             message = f"It was not scored within {int(allowed.total_seconds())} s, nor was it by the evaluator before this one."
             actions.append(FailTrial(trial.metadata.name, Failure(reason="DeadlineExceeded", message=message)))
-        actions.append(RestartEvaluator(state.id, trial.spec.slot))
+        actions.append(RestartEvaluator(state.id, slot))
     return tuple(actions), min(looks, default=None)
 
 

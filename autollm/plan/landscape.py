@@ -46,7 +46,7 @@ class Landscapes:
             for trial in snapshot.trials
             if trial.spec.landscape == landscape and (failure_of(trial) != SUPERSEDED if searching else not _is_void(snapshot, trial))
         ]
-        return sorted(found, key=lambda trial: (trial.spec.number, trial.metadata.name))
+        return sorted(found, key=lambda trial: (trial.spec.place, trial.metadata.name))
 
     def contains(self, trial: MergeTrial) -> bool:
         """Say whether a trial belongs to the run as it is now."""
@@ -127,4 +127,4 @@ def is_pending(trial: MergeTrial) -> bool:
 def ranked(trials: Sequence[MergeTrial]) -> list[MergeTrial]:
     """Return the scored trials, the best first; of equal ones the earlier."""
     scored = [(trial.status.score, trial) for trial in trials if trial.status is not None and trial.status.score is not None]
-    return [trial for _, trial in sorted(scored, key=lambda pair: (-pair[0], pair[1].spec.number, pair[1].metadata.name))]
+    return [trial for _, trial in sorted(scored, key=lambda pair: (-pair[0], pair[1].spec.place, pair[1].metadata.name))]

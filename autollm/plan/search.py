@@ -120,7 +120,7 @@ def _enough(snapshot: Snapshot, field: Field, tally: Tally, now: datetime) -> tu
 def _without_improvement(best_first: Sequence[MergeTrial]) -> int:
     if not best_first:
         return 0
-    return sum(trial.spec.number > best_first[0].spec.number for trial in best_first)
+    return sum(trial.spec.place > best_first[0].spec.place for trial in best_first)
 
 
 def _ask(snapshot: Snapshot, field: Field, tally: Tally, free: Sequence[int]) -> tuple[AskCandidate, ...]:
@@ -152,7 +152,7 @@ def _question(snapshot: Snapshot, field: Field, slot: int | None, request: Reque
 
 def _request(snapshot: Snapshot, field: Field, tally: Tally) -> Request:
     spec = snapshot.spec
-    numbers = [trial.spec.number for trial in snapshot.trials if trial.spec.landscape == field.landscapes.search]
+    numbers = [trial.spec.place for trial in snapshot.trials if trial.spec.landscape == field.landscapes.search]
     return Request(
         space=field.space,
         finished=tuple(_finished(trial) for trial in tally.trials if not is_pending(trial)),
@@ -170,7 +170,7 @@ def _finished(trial: MergeTrial) -> Finished:
     status = trial.status
     score = float(status.score) if status and status.score is not None else None
     error = float(status.standard_error) if status and status.standard_error is not None else 0.0
-    return Finished(trial.spec.number, plain_weights(trial.spec.weights), score, error)
+    return Finished(trial.spec.place, plain_weights(trial.spec.weights), score, error)
 
 
 def _user_points(spec: RunSpec) -> list[dict[str, float]]:

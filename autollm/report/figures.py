@@ -58,7 +58,7 @@ def convergence(trials: Sequence[MergeTrial]) -> go.Figure | None:
         found = [one for one in scored if _kind(one[0]) == kind]
         if found:
             figure.add_scatter(
-                x=[trial.spec.number + 1 for trial, _, _ in found],
+                x=[trial.spec.place + 1 for trial, _, _ in found],
                 y=[score for _, score, _ in found],
                 mode="markers",
                 name=kind,
@@ -67,13 +67,13 @@ def convergence(trials: Sequence[MergeTrial]) -> go.Figure | None:
                 text=[_hover(trial) for trial, _, _ in found],
                 hovertemplate="trial %{x}: %{y:.4f}<br>%{text}<extra></extra>",
             )
-    numbers = [trial.spec.number + 1 for trial, _, _ in scored]
+    numbers = [trial.spec.place + 1 for trial, _, _ in scored]
     best = list(accumulate((score for _, score, _ in scored), max))
     figure.add_scatter(x=numbers, y=best, mode="lines", name="best so far", line={"color": ACCENT, "shape": "hv", "width": 2.5})
     failed = [(trial, failure) for trial in trials if (failure := failure_of(trial)) is not None]
     if failed:
         figure.add_scatter(
-            x=[trial.spec.number + 1 for trial, _ in failed],
+            x=[trial.spec.place + 1 for trial, _ in failed],
             y=[min(score - error for _, score, error in scored)] * len(failed),
             mode="markers",
             name="failed",
@@ -86,12 +86,12 @@ def convergence(trials: Sequence[MergeTrial]) -> go.Figure | None:
 
 def _kind(trial: MergeTrial) -> Kind:
     found: dict[str, Kind] = {"Start": "start point", "Fallback": "random fallback"}
-    return found.get(trial.spec.origin.optimizer, "suggested")
+    return found.get(trial.spec.chosen_by, "suggested")
 
 
 def _hover(trial: MergeTrial) -> str:
     weights = "<br>".join(f"{escape(name)} {float(value):.3g}" for name, value in trial.spec.weights.items() if value)
-    return f"{trial.spec.origin.optimizer}<br>{weights or 'no delta'}"
+    return f"{trial.spec.chosen_by}<br>{weights or 'no delta'}"
 
 
 def weights_tried(trials: Sequence[MergeTrial], deltas: Sequence[str], best: Mapping[str, float]) -> go.Figure | None:

@@ -56,7 +56,7 @@ def _trial(trial: MergeTrial) -> dict[str, Any]:
         "name": trial.metadata.name,
         "number": trial.spec.number,
         "weights": _weights(trial.spec.weights),
-        "optimizer": trial.spec.origin.optimizer,
+        "optimizer": trial.spec.chosen_by,
     } | outcome
 
 

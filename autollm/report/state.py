@@ -75,14 +75,16 @@ class RunState:
     @property
     def search_trials(self) -> list[MergeTrial]:
         """The trials of the newest search by number; finalists that were scored again on all items are not among them."""
-        found = [trial for trial in self.trials if trial.spec.split == "Search" and failure_of(trial) != SUPERSEDED]
+        found = [
+            trial for trial in self.trials if trial.spec.split == "Search" and not trial.spec.by_hand and failure_of(trial) != SUPERSEDED
+        ]
         prepared, sample = self.status.prepared, self.run.spec.search.items
         items = sample if prepared is not None and sample is not None and sample < prepared.search.count else None
         searched = [trial for trial in found if trial.spec.items == items] or found
-        newest = max(searched, key=lambda trial: (trial.metadata.creation_timestamp or "", trial.spec.number), default=None)
+        newest = max(searched, key=lambda trial: (trial.metadata.creation_timestamp or "", trial.spec.place), default=None)
         if newest is None:
             return []
-        return sorted((trial for trial in searched if trial.spec.landscape == newest.spec.landscape), key=lambda trial: trial.spec.number)
+        return sorted((trial for trial in searched if trial.spec.landscape == newest.spec.landscape), key=lambda trial: trial.spec.place)
 
     def test_trial(self, row: ResultRow) -> MergeTrial | None:
         """Return the trial that gave a row its test score."""

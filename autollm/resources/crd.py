@@ -86,6 +86,7 @@ KINDS = (
             Column("Step", ".status.progress.step", "Steps that are done.", "integer"),
             Column("Of", ".status.progress.steps", "Steps in all.", "integer"),
             Column("Loss", ".status.progress.loss", "The latest training loss."),
+            Column("Tokens/s", ".status.progress.tokensPerSecond", "Tokens that are trained on in a second.", "integer"),
             Column("Why", _condition("Succeeded", "reason"), "The reason of its state.", wide=True),
             _WHY,
             _AGE,
@@ -105,7 +106,10 @@ KINDS = (
             Column("Score", ".status.score", "Higher is better."),
             Column("Error", ".status.standardError", "The score's standard error."),
             Column("Items", ".status.items", "Items it was scored on.", "integer", wide=True),
+            Column("Number", ".spec.number", "Its place among the run's trials.", "integer", wide=True),
             Column("Slot", ".spec.slot", "The evaluator that scores it.", "integer", wide=True),
+            Column("Chosen", ".spec.origin.optimizer", "Who chose the candidate; by hand where empty.", wide=True),
+            Column("Why", _condition("Succeeded", "reason"), "The reason of its state.", wide=True),
             _WHY,
             _AGE,
         ),
@@ -152,7 +156,7 @@ def root_schema(kind: Kind) -> Schema:
     schema = structural_schema(kind.model)
     schema["properties"] |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
     schema["required"] = ["spec"]
-    schema["x-kubernetes-validations"] = [rule.document() for rule in name_rules(kind)]
+    schema["x-kubernetes-validations"] = [rule.document() for rule in (*name_rules(kind), *kind.model.root_rules)]
     return schema
 
 

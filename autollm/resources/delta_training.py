@@ -1,4 +1,4 @@
-"""DeltaTraining: one chunk × one method, self-contained and immutable."""
+"""DeltaTraining: one chunk × one method, self-contained, and immutable but for its workers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from autollm.resources.model import Model, Rule
 from autollm.resources.run import Artifacts, DType
 from autollm.resources.training import Adapter, Method
 from autollm.resources.values import DeltaName, Digest, SecretName, Uri
+from autollm.resources.workers import Workers
 
 
 class LoadedModel(Model):
@@ -33,10 +34,17 @@ class TrainingChunk(Model):
     )
 
 
-class DeltaTrainingSpec(Model):
-    """Everything that determines the delta; `key` is the digest of it all."""
+_REQUIRED = ("delta", "key", "model", "chunk", "method", "adapter", "maxTokens", "artifacts")
+_UNCHANGED = [f"self.{name} == oldSelf.{name}" for name in _REQUIRED] + [
+    # Removed or added, an optional field would escape a rule of its own.
+    "has(self.start) == has(oldSelf.start) && (!has(self.start) || self.start == oldSelf.start)"
+]
 
-    rules: ClassVar = (Rule("self == oldSelf", "a DeltaTraining cannot be changed; make another"),)
+
+class DeltaTrainingSpec(Model):
+    """Everything that determines the delta, whose digest is `key`, and what the training's pods may use, which alone may change."""
+
+    rules: ClassVar = (Rule(" && ".join(_UNCHANGED), "a DeltaTraining cannot be changed but for its workers; make another"),)
     delta: DeltaName = Field(description="The delta's name.")
     key: Digest = Field(description="The digest of everything below: equal keys, equal deltas.")
     model: LoadedModel = Field(description="The base model.")
@@ -46,6 +54,7 @@ class DeltaTrainingSpec(Model):
     start: Digest | None = Field(None, description="The key of the delta that this one continues.")
     max_tokens: Annotated[int, Field(ge=8, le=1_000_000)] = Field(description="Longer records are not in the chunk.")
     artifacts: Artifacts = Field(description="Where chunk and delta live.")
+    workers: Workers = Field(default_factory=Workers, description="What the training's pods may look like; on one machine it is not used.")
 
 
 class DeltaTrainingStatus(Model):
@@ -62,6 +71,13 @@ class DeltaTrainingStatus(Model):
 class DeltaTraining(Model):
     """One delta in the making."""
 
+    root_rules: ClassVar = (
+        Rule(
+            "!has(oldSelf.status) || !has(oldSelf.status.delta) || (has(self.status) && has(self.status.delta) && "
+            "self.status.delta.key == oldSelf.status.delta.key && self.status.delta.digest == oldSelf.status.delta.digest)",
+            "the delta of a DeltaTraining is final; delete the DeltaTraining to have it made again",
+        ),
+    )
     api_version: Literal["autollm.dev/v1alpha1"] = API_VERSION
     kind: Literal["DeltaTraining"] = "DeltaTraining"
     metadata: ChildMetadata

@@ -1,4 +1,4 @@
-"""MergeTrial: the scoring of one candidate on one split. The trials are the optimiser's memory."""
+"""MergeTrial: the scoring of one candidate. Those of a run are its optimiser's memory; one made by hand asks what a mix scores."""
 
 from __future__ import annotations
 
@@ -41,34 +41,62 @@ class Comparison(Model):
 
 
 class MergeTrialSpec(Model):
-    """A candidate, where it is scored and by whom; written before any work starts."""
+    """A candidate, where it is scored and by whom; written before any work starts.
 
-    rules: ClassVar = (Rule("self == oldSelf", "a MergeTrial cannot be changed; make another"),)
-    run: RunName = Field(description="The run it belongs to.")
+    Those that a run makes have landscape, number, slot and origin. One made by hand has none of them and gets an evaluator of its own.
+    """
+
+    rules: ClassVar = (
+        Rule("self == oldSelf", "a MergeTrial cannot be changed; make another"),
+        Rule(
+            "has(self.landscape) ? has(self.number) && has(self.slot) && has(self.origin) : "
+            "!has(self.number) && !has(self.slot) && !has(self.origin)",
+            "landscape, number, slot and origin are the run's own to set: leave all of them out",
+        ),
+    )
+    run: RunName = Field(description="The run whose deltas are merged, in the same namespace.")
     name: Annotated[str, Field(max_length=96)] | None = Field(
         None, description="The row of the results table that this is, such as `base` or `math/sft`."
     )
-    landscape: Digest = Field(description="The digest of base, delta keys, items, metrics and number format: only equal ones compare.")
+    landscape: Digest | None = Field(
+        None,
+        description="The digest of base, delta keys, items, metrics and number format: only equal ones compare. Absent: made by hand, and "
+        "scored in the landscape that its run has then.",
+    )
     split: SplitName = Field(description="The split it is scored on.")
     items: Annotated[int, Field(ge=2)] | None = Field(None, description="Only this many items of the split, drawn evenly from its sources.")
     method: Literal["Linear"] = Field("Linear", description="How deltas are merged.")
     weights: Weights = Field(description="One weight per delta; one not named has weight 0.")
     model: WholeModel | None = Field(None, description="Score this model instead of a merge.")
-    number: Annotated[int, Field(ge=0)] = Field(description="Its place in the order of the run's trials.")
-    slot: Annotated[int, Field(ge=0, le=255)] = Field(description="The evaluator that scores it.")
+    number: Annotated[int, Field(ge=0)] | None = Field(None, description="Its place in the order of the run's trials.")
+    slot: Annotated[int, Field(ge=0, le=255)] | None = Field(
+        None, description="The evaluator that scores it; absent: one that is started for it alone."
+    )
     against: Annotated[list[Comparison], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
         None, description="Trials that it is compared with, item by item."
     )
     confidence: Confidence | None = Field(None, description="That of the one-sided bounds in its comparisons.")
-    origin: Origin = Field(description="How the candidate was chosen.")
+    origin: Origin | None = Field(None, description="How the candidate was chosen; absent: by hand.")
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody made it, and not its run."""
+        return self.landscape is None
+
+    @property
+    def chosen_by(self) -> str:
+        """Who chose the candidate."""
+        return self.origin.optimizer if self.origin is not None else "Hand"
+
+    @property
+    def place(self) -> int:
+        """Its place in the order of the run's trials; 0 where it was made by hand and has none."""
+        return self.number or 0
 
 
 class MergeTrialStatus(Model):
-    """The outcome: the fields of a TrialResult once there is one, or the failure in its stead."""
+    """The outcome: the fields of a TrialResult once there is one, or the failure in its stead; then nothing in it changes any more."""
 
-    rules: ClassVar = (
-        Rule("!has(oldSelf.score) || (has(self.score) && self.score == oldSelf.score)", "a result once written is final", "score"),
-    )
     observed_generation: Annotated[int, Field(ge=0)] | None = Field(None, description="The generation of the spec that this status is of.")
     conditions: Conditions | None = Field(None, description="What is true of it now, in the form of metav1.Condition.")
     score: Score | None = Field(None, description="The objective, between 0 and 1; higher is better.")
@@ -96,6 +124,14 @@ class MergeTrialStatus(Model):
 class MergeTrial(Model):
     """One point of the space and its score."""
 
+    # At the root, where removing the status, or a field of it, cannot escape them.
+    root_rules: ClassVar = (
+        Rule(
+            "!has(oldSelf.status) || !(has(oldSelf.status.score) || has(oldSelf.status.failure)) || "
+            "(has(self.status) && self.status == oldSelf.status)",
+            "the outcome of a MergeTrial is final, and so is all of its status; make another trial",
+        ),
+    )
     api_version: Literal["autollm.dev/v1alpha1"] = API_VERSION
     kind: Literal["MergeTrial"] = "MergeTrial"
     metadata: ChildMetadata

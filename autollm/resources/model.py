@@ -60,6 +60,8 @@ class Model(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
     rules: ClassVar[tuple[Rule, ...]] = ()
+    root_rules: ClassVar[tuple[Rule, ...]] = ()
+    """Of a kind: rules on the whole object, spec and status together."""
 
     def document(self) -> dict[str, Any]:
         """Return the part as it is written in YAML and JSON: camelCase, absent fields left out."""

@@ -45,8 +45,8 @@ class Search:
 
     def add(self, trial: MergeTrial) -> None:
         """Count one trial."""
-        self.newest = max(self.newest, (trial.metadata.creation_timestamp or "", trial.spec.number))
-        self.chosen[trial.spec.origin.optimizer] += 1
+        self.newest = max(self.newest, (trial.metadata.creation_timestamp or "", trial.spec.place))
+        self.chosen[trial.spec.chosen_by] += 1
 
 
 @dataclass
@@ -94,14 +94,14 @@ class TrialSums:
         waiting: dict[str, Search] = {}
         for trial in self.pending:
             if self._is_candidate(trial):
-                waiting.setdefault(trial.spec.landscape, Search()).add(trial)
+                waiting.setdefault(trial.spec.landscape or "", Search()).add(trial)
         newest = max([*self._searches.items(), *waiting.items()], key=lambda pair: pair[1].newest, default=None)
         if newest is None:
             return Counter()
         return sum((searches[newest[0]].chosen for searches in (self._searches, waiting) if newest[0] in searches), Counter())
 
     def _is_candidate(self, trial: MergeTrial) -> bool:
-        return trial.spec.split == "Search" and trial.spec.items == self.sample
+        return trial.spec.landscape is not None and trial.spec.split == "Search" and trial.spec.items == self.sample
 
     def _add(self, row: Parsed[MergeTrial], trial: MergeTrial) -> None:
         self._uids.add(row.uid)
@@ -114,7 +114,7 @@ class TrialSums:
             durations = self.durations.setdefault(trial.spec.split, Durations())
             durations.observe(float(status.seconds.merge) + float(status.seconds.evaluate))
         if self._is_candidate(trial):
-            self._searches.setdefault(trial.spec.landscape, Search()).add(trial)
+            self._searches.setdefault(trial.spec.landscape or "", Search()).add(trial)
             if status.score is not None:
-                found = (end, trial.spec.number, float(status.score))
+                found = (end, trial.spec.place, float(status.score))
                 self.last = max(self.last, found) if self.last else found

@@ -9,7 +9,7 @@ import pytest
 from autollm.plan.actions import AskCandidate
 from autollm.plan.landscape import is_pending
 from autollm.plan.plan import Plan
-from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.merge_trial import MergeTrial, Origin
 from support.runs import make_run
 from support.world import World
 
@@ -43,12 +43,17 @@ def pending(world: World) -> list[MergeTrial]:
     return [trial for trial in world.trials.values() if is_pending(trial)]
 
 
+def origin(trial: MergeTrial) -> Origin:
+    assert trial.spec.origin is not None
+    return trial.spec.origin
+
+
 @pytest.mark.parametrize("optimizer", [{"random": {}}, TPE])
 def test_all_slots_are_filled_in_one_pass_while_there_are_start_points(optimizer: dict[str, Any]) -> None:
     world = searching(trials=20, parallelism=4, optimizer=optimizer)
     assert [(ask.slot, ask.request.number) for ask in act(world)] == [(0, 0), (1, 1), (2, 2), (3, 3)]
     assert [trial.spec.slot for trial in pending(world)] == [0, 1, 2, 3]
-    assert [trial.spec.origin.pending for trial in pending(world)] == [0, 1, 2, 3]
+    assert [origin(trial).pending for trial in pending(world)] == [0, 1, 2, 3]
     assert len({str(trial.spec.weights) for trial in pending(world)}) == 4
 
 
@@ -87,7 +92,7 @@ def test_ahead_is_asked_while_every_slot_is_busy_and_used_in_the_slot_that_becom
     (trial,) = [trial for trial in pending(world) if trial.spec.number == number]
     assert trial.spec.slot == question.slot
     # It says from what it was made, which is not what was known when its slot became free.
-    assert (trial.spec.origin.finished, trial.spec.origin.pending) == (done, 2)
+    assert (origin(trial).finished, origin(trial).pending) == (done, 2)
 
 
 def test_the_last_trials_ask_for_nothing_ahead() -> None:

@@ -66,6 +66,6 @@ def test_with_several_evaluators_no_trial_is_lost_or_done_twice(choices: st.Data
     # The candidates themselves depend on which trials were finished when they were asked for.
     world = World(make_run(search={"trials": 7, "parallelism": 3}))
     settle_roughly(world, choices)
-    assert sorted(trial.spec.number for trial in world.trials.values() if trial.spec.split == "Search") == list(range(7))
+    assert sorted(trial.spec.place for trial in world.trials.values() if trial.spec.split == "Search") == list(range(7))
     assert max(Counter(world.done).values()) == 1
     assert world.conditions()["Succeeded"][0] == "True"

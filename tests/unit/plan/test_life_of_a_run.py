@@ -199,7 +199,7 @@ def test_every_slot_has_one_trial_at_a_time(parallelism: int) -> None:
     world = until(World(make_run(search={"parallelism": parallelism, "trials": 9})), "DeltasReady")
     for _ in range(parallelism + 1):
         act(world)
-    slots = [trial.spec.slot for trial in world.trials.values() if is_pending(trial)]
+    slots = [trial.spec.slot or 0 for trial in world.trials.values() if is_pending(trial)]
     assert sorted(slots) == list(range(parallelism))
     (evaluators,) = [state for task, state in world.tasks.values() if task.kind == "Evaluate"]
     assert evaluators.size == parallelism
@@ -218,7 +218,7 @@ class TestStopRules:
         world = World(make_run(search={"trials": 50, "start": [GOOD], "stop": {"withoutImprovement": 3}}))
         world.settle()
         assert world.conditions()["SearchComplete"] == ("True", "NoImprovement")
-        searched = sorted((t for t in world.trials.values() if t.spec.split == "Search"), key=lambda trial: trial.spec.number)
+        searched = sorted((t for t in world.trials.values() if t.spec.split == "Search"), key=lambda trial: trial.spec.place)
         scores = [trial.status.score for trial in searched if trial.status and trial.status.score is not None]
         assert len(scores) - 1 - scores.index(max(scores)) == 3
 

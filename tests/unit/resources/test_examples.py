@@ -11,7 +11,7 @@ from autollm.resources.generate import ROOT
 from autollm.resources.load import read_documents
 from autollm.resources.validate import check
 
-EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: AutoLLMRun" in path.read_text(encoding="utf-8"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if re.search("^kind: AutoLLMRun", path.read_text(encoding="utf-8"), re.MULTILINE))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = [
     (f"{page.relative_to(ROOT)}#{number}", block)

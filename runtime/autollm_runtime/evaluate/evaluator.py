@@ -89,7 +89,7 @@ class Evaluator:
             metrics=task.metrics,
             max_tokens=task.max_tokens,
         )
-        if ours != spec.landscape:
+        if spec.landscape is not None and ours != spec.landscape:
             raise InputError(
                 f"the trial belongs to the landscape {spec.landscape}, this evaluator to {ours}: "
                 "base, deltas, items, metrics or number format differ, so their scores do not compare",

@@ -53,7 +53,7 @@ class FolderFeed:
                 self._passed.add((slot, run, name))
             else:
                 waiting.append(trial)
-        return min(waiting, key=lambda trial: (trial.spec.number, trial.metadata.name), default=None)
+        return min(waiting, key=lambda trial: (trial.spec.number or 0, trial.metadata.name), default=None)
 
     def named(self, name: str) -> MergeTrial | None:
         """Return the trial of this name, or None where it has its outcome or is not there any more."""

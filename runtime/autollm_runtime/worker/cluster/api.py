@@ -32,8 +32,9 @@ _PAGE = 500
 class ClusterApi:
     """The objects of our kinds in one namespace.
 
-    Every verb but `watch` asks again as long as its patience lasts. Raises ObjectGoneError (404), ConflictError (409), ExpiredError
-    (410), ForbiddenError (403), RefusedError (400, 413, 422), and UnavailableError when patience is at an end.
+    `get`, `apply_status` and `patch_status` ask again as long as the patience lasts, unless told otherwise; `list` and `watch` ask once.
+    Raises ObjectGoneError (404), ConflictError (409), ExpiredError (410), ForbiddenError (403), RefusedError (400, 413, 422), and
+    UnavailableError when patience is at an end.
     """
 
     def __init__(self, client: ApiClient, namespace: str, *, patience: Patience | None = None, clock: Clock | None = None) -> None:
@@ -42,9 +43,9 @@ class ClusterApi:
         self._patience = patience or Patience()
         self._clock = clock or Clock()
 
-    def get(self, kind: Kind, name: str) -> Document:
+    def get(self, kind: Kind, name: str, *, patient: bool = True) -> Document:
         """Return an object."""
-        return self._ask("GET", kind, name)
+        return (self._ask if patient else self._request)("GET", kind, name)
 
     def list(self, kind: Kind, fields: str) -> tuple[list[Document], str]:
         """Return the objects that a field selector selects, asked for once, and the version from which to watch them."""
@@ -72,9 +73,12 @@ class ClusterApi:
         finally:
             response.close()
 
-    def apply_status(self, kind: Kind, name: str, uid: str, manager: str, status: Mapping[str, Any], *, patient: bool = True) -> None:
-        """Own these fields of an object's status as `manager`, by server-side apply; ConflictError where its uid is another."""
-        document = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, "uid": uid}, "status": dict(status)}
+    def apply_status(self, kind: Kind, name: str, version: str, manager: str, status: Mapping[str, Any], *, patient: bool = True) -> None:
+        """Own these fields of an object's status as `manager`, by server-side apply; ConflictError where its resourceVersion is another.
+
+        The version stands for the uid too, which API servers do not look at when a status is applied.
+        """
+        document = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, "resourceVersion": version}, "status": dict(status)}
         query = {"fieldManager": manager, "force": "true"}
         ask = self._ask if patient else self._request
         ask("PATCH", kind, name, subresource="status", query=query, body=document, content="application/apply-patch+yaml")

@@ -53,7 +53,7 @@ class KubernetesFeed:
             if self._failure is not None:
                 raise self._failure
             trials = [_parse(document) for document in self._waiting.values()]
-            first = min(trials, key=lambda trial: (trial.spec.number, trial.metadata.name), default=None)
+            first = min(trials, key=lambda trial: (trial.spec.number or 0, trial.metadata.name), default=None)
             if first is not None:
                 # Its outcome may be written before the watch tells of it; it is not to be scored again meanwhile.
                 self._given.add(self._waiting.pop(first.metadata.name)["metadata"]["uid"])

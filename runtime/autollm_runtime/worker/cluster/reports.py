@@ -76,29 +76,28 @@ class KubernetesReports:
 
     def _tell(self, training: str, fact: Progress) -> None:
         try:
-            self._api.apply_status("DeltaTraining", training, self._uid, "autollm-progress", {"progress": fact.document()}, patient=False)
+            found = self._api.get("DeltaTraining", training, patient=False)
+            if belongs_to(found, self._uid):
+                version = found["metadata"]["resourceVersion"]
+                status = {"progress": fact.document()}
+                self._api.apply_status("DeltaTraining", training, version, "autollm-progress", status, patient=False)
         except AutoLLMError as error:
             _log.warning("the progress could not be told", extra={"training": training, "cause": str(error)})
 
     def _apply(self, kind: Kind, name: str, manager: str, status: Mapping[str, Any]) -> None:
         for _ in range(_CONFLICTS):
             try:
-                self._api.apply_status(kind, name, self._uid, manager, status)
+                found = self._api.get(kind, name)
+                if not belongs_to(found, self._uid):
+                    return _log_gone(kind, name)
+                self._api.apply_status(kind, name, found["metadata"]["resourceVersion"], manager, status)
             except ObjectGoneError:
                 return _log_gone(kind, name)
             except ConflictError:
-                # Of another uid, or written by somebody else at that moment.
-                if not self._is_ours(kind, name):
-                    return _log_gone(kind, name)
+                continue
             else:
                 return None
         raise TemporaryError(f"{kind} {name}: others wrote its status {_CONFLICTS} times while a report was: it is tried again later")
-
-    def _is_ours(self, kind: Kind, name: str) -> bool:
-        try:
-            return belongs_to(self._api.get(kind, name), self._uid)
-        except ObjectGoneError:
-            return False
 
     def _end(self, name: str, outcome: TrialResult | Failure) -> None:
         refused: RefusedError | None = None

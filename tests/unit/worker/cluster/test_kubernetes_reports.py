@@ -72,32 +72,35 @@ def trial(version: str = "5", uid: str = "t-1", owner: str = UID, **status: Any)
     return Answer({"metadata": metadata | {"ownerReferences": [{"uid": owner, "controller": True}]}, "status": status})
 
 
+def ours(version: str = "3", uid: str = UID) -> Answer:
+    return Answer({"metadata": {"name": "s-m", "uid": uid, "resourceVersion": version}})
+
+
 def test_a_delta_is_applied_to_the_training_of_the_uid_by_a_manager_of_its_own(script: ScriptedApi, reports: KubernetesReports) -> None:
-    script.then(Answer({}))
+    script.then(ours(), Answer({}))
     reports.trained("s-m", DELTA)
-    (asked,) = script.asked
+    _, asked = script.asked
     assert (asked.method, asked.path) == ("PATCH", "/apis/autollm.dev/v1alpha1/namespaces/team-a/deltatrainings/s-m/status")
     assert asked.query == {"fieldManager": "autollm-train", "force": "true"}
     assert asked.headers["Content-Type"] == "application/apply-patch+yaml"
     assert asked.headers["Authorization"].lower() == "bearer a-token"
-    assert asked.body["metadata"] == {"name": "s-m", "uid": UID}
+    assert asked.body["metadata"] == {"name": "s-m", "resourceVersion": "3"}
     assert asked.body["status"] == {"delta": DELTA.document()}
 
 
 def test_a_minute_without_an_api_server_loses_no_result(script: ScriptedApi, reports: KubernetesReports, time: Time) -> None:
     away: list[Answer] = [Answer({}, absent=True), Answer({"x": "y"}, cut=True), refusal(500), refusal(503), refusal(408), refusal(401)]
-    script.then(*away, *away, Answer({}))
+    script.then(*away, ours(), *away, *away, Answer({}))
     reports.trained("s-m", DELTA)
-    assert len(script.asked) == 13
-    assert all(later >= earlier / 2 for earlier, later in zip(time.slept, time.slept[1:], strict=False))
-    assert max(time.slept) <= 15
+    assert len(script.asked) == 20
+    assert all(later >= earlier / 2 for earlier, later in zip(time.slept[6:], time.slept[7:], strict=False))
+    assert 5 < max(time.slept) <= 15
 
 
 def test_pauses_are_as_long_as_the_server_asks_for(script: ScriptedApi, reports: KubernetesReports, time: Time) -> None:
     body = {"kind": "Status", "message": "slow down"}
-    script.then(
-        Answer(body, 429, {"Retry-After": "7"}), refusal(429, retryAfterSeconds=3), Answer(body, 503, {"Retry-After": "86400"}), Answer({})
-    )
+    script.then(Answer(body, 429, {"Retry-After": "7"}), refusal(429, retryAfterSeconds=3), Answer(body, 503, {"Retry-After": "86400"}))
+    script.then(ours(), Answer({}))
     reports.published("r", REVISION)
     assert time.slept == [7, 3, 60]
 
@@ -118,28 +121,26 @@ def test_a_missing_right_is_told_with_the_role_to_bind(script: ScriptedApi, repo
 
 
 def test_a_right_that_comes_a_little_late_is_no_failure(script: ScriptedApi, reports: KubernetesReports) -> None:
-    script.then(refusal(403), refusal(403), Answer({}))
+    script.then(refusal(403), ours(), refusal(403), Answer({}))
     reports.trained("s-m", DELTA)
-    assert len(script.asked) == 3
+    assert len(script.asked) == 4
 
 
-@pytest.mark.parametrize(
-    "answers", [[refusal(404)], [refusal(409), refusal(404)], [refusal(409), Answer({"metadata": {"uid": "another"}})]]
-)
+@pytest.mark.parametrize("answers", [[refusal(404)], [ours(), refusal(404)], [ours(), refusal(409), refusal(404)], [ours(uid="another")]])
 def test_a_deleted_object_ends_the_report_quietly(script: ScriptedApi, reports: KubernetesReports, answers: list[Answer]) -> None:
     script.then(*answers)
     reports.trained("s-m", DELTA)
     assert len(script.asked) == len(answers)
 
 
-def test_a_conflict_about_anything_but_the_uid_is_tried_again(script: ScriptedApi, reports: KubernetesReports) -> None:
-    script.then(refusal(409), Answer({"metadata": {"uid": UID}}), Answer({}))
+def test_a_conflict_with_another_writer_is_tried_again_on_what_that_one_wrote(script: ScriptedApi, reports: KubernetesReports) -> None:
+    script.then(ours("3"), refusal(409), ours("4"), Answer({}))
     reports.trained("s-m", DELTA)
-    assert [asked.method for asked in script.asked] == ["PATCH", "GET", "PATCH"]
+    assert script.asked[3].body["metadata"]["resourceVersion"] == "4"
 
 
 def test_what_the_server_refuses_is_told_in_its_words_on_one_line(script: ScriptedApi, reports: KubernetesReports) -> None:
-    script.then(refusal(422, "status.delta: Invalid value:\n\x1b[31m" + "x" * 5000))
+    script.then(ours(), refusal(422, "status.delta: Invalid value:\n\x1b[31m" + "x" * 5000))
     with pytest.raises(InputError, match=r"\(422\): status.delta: Invalid value: \\x1b\[31mxxx") as caught:
         reports.trained("s-m", DELTA)
     assert len(str(caught.value)) < 1200
@@ -212,7 +213,7 @@ def test_progress_is_told_now_and_then_and_never_stops_the_training(script: Scri
             if thread.name == "progress":
                 thread.join()
 
-    script.then(Answer({}), refusal(500), refusal(404), Answer({}))
+    script.then(ours(), Answer({}), refusal(500), ours(), refusal(409), ours(), Answer({}))
     tell(1)
     tell(2)  # too soon
     time.now = 11
@@ -220,8 +221,8 @@ def test_progress_is_told_now_and_then_and_never_stops_the_training(script: Scri
     time.now = 22
     tell(4)
     tell(9)  # the last
-    assert [asked.body["status"]["progress"]["step"] for asked in script.asked] == [1, 3, 4, 9]
-    assert script.asked[0].query["fieldManager"] == "autollm-progress"
+    assert [asked.body["status"]["progress"]["step"] for asked in script.asked if asked.body] == [1, 4, 9]
+    assert script.asked[1].query["fieldManager"] == "autollm-progress"
 
 
 def test_nothing_of_the_token_is_in_an_error(script: ScriptedApi, time: Time) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autollm.resources.facts import TrialResult
 from autollm.resources.metadata import Failure
 from autollm_runtime.worker.cluster.outcome import outcome_patch
 from support import synthetic
@@ -68,7 +69,7 @@ def trials() -> dict[str, Document]:
     trial = next(iter(world.trials.values()))
     applied = {key: value for key, value in trial.document().items() if key != "status"}
     failure = Failure(reason="NonFinite", message="the merged model has a weight that is not finite")
-    outcomes = {"scored": synthetic.result(trial, world.trials), "failed": failure}
+    outcomes: dict[str, TrialResult | Failure] = {"scored": synthetic.result(trial, world.trials), "failed": failure}
     stored = applied | {"metadata": applied["metadata"] | {"uid": "1", "resourceVersion": "1"}}
     patched = {name: stored | {"status": outcome_patch(stored, outcome, START)["status"]} for name, outcome in outcomes.items()}
     return {"applied": applied, **patched}

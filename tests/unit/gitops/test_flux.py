@@ -8,6 +8,7 @@ from typing import Any
 import celpy
 import pytest
 import yaml
+from celpy.adapter import json_to_cel
 
 from support.kstatus import kstatus
 from support.stages import runs, trainings
@@ -24,7 +25,8 @@ def verdict(document: dict[str, Any]) -> str:
     for name, result in (("inProgress", "InProgress"), ("failed", "Failed"), ("current", "Current")):
         if name in expressions:
             program = environment.program(environment.compile(expressions[name]))
-            if program.evaluate(celpy.json_to_cel({"status": {}} | document)):
+            fields: Any = json_to_cel({"status": {}} | document)
+            if program.evaluate(fields):
                 return result
     return "InProgress"
 

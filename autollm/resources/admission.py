@@ -6,6 +6,7 @@ All take the JSON schema of a kind and a plain document. Places are paths from t
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,20 +61,20 @@ def with_defaults(schema: Schema, value: Any) -> Any:
 
 
 def repeated_entries(schema: Schema, value: Any, path: Path = ()) -> Iterator[Problem]:
-    """Yield a problem for every entry of a list that is there already: by its keys, or for a set, by itself."""
+    """Yield a problem for the second of equal entries of a list: by its keys, or for a set, by itself; no more for a third."""
     if isinstance(value, list):
         kind = schema.get("x-kubernetes-list-type")
         keys = schema.get("x-kubernetes-list-map-keys", ())
-        seen: set[str] = set()
+        seen: Counter[str] = Counter()
         for number, entry in enumerate(value):
             if kind == "map" and isinstance(entry, dict):
                 name = shown([entry.get(key) for key in keys])
                 what = ", ".join(f"{key} {shown(entry.get(key))}" for key in keys)
             else:
                 name = what = shown(entry)
-            if kind in ("map", "set") and name in seen:
+            if kind in ("map", "set") and seen[name] == 1:
                 yield Problem((*path, number), f"{what} is in the list already: remove this entry or give it another name")
-            seen.add(name)
+            seen[name] += 1
     for part, inner in _inside(schema, value):
         yield from repeated_entries(inner, value[part], (*path, part))
 

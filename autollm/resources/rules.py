@@ -24,17 +24,20 @@ _PASSING = frozenset({"expr", "conditionalor", "conditionaland", "relation", "ad
 """Nodes of the grammar that only pass on the value of their child where they have but one: nine in ten of them, half of the time."""
 
 
-def broken_rules(schema: Schema, value: Any, wrong: frozenset[Path], path: Path = ()) -> Iterator[Problem]:
-    """Yield a problem for every rule that does not hold.
+def broken_rules(
+    schema: Schema, value: Any, path: Path = (), *, misshapen: frozenset[Path] = frozenset(), wrong: frozenset[Path] = frozenset()
+) -> Iterator[Problem]:
+    """Yield a problem for every rule that does not hold, but for those that compare with an earlier version, of which a file has none.
 
-    Rules see only what is inside their own value, so those of values with a problem inside (a path of `wrong`) are not run; nor are
-    those that compare with an earlier version, of which a file has none.
+    Rules see only what is inside their own value. They are not run where a path of `misshapen` is inside; one that cannot be computed
+    where a path of `wrong` is inside has met that value, of which enough is said.
     """
     rules = schema.get("x-kubernetes-validations", ())
-    if rules and not any(place[: len(path)] == path for place in wrong):
+    if rules and not _inside(path, misshapen):
+        otherwise = _inside(path, wrong)
         converted = _converted(value)
         for rule in rules:
-            if "oldSelf" not in rule["rule"] and not _is_true(rule["rule"], converted):
+            if "oldSelf" not in rule["rule"] and not _is_true(rule["rule"], converted, otherwise=otherwise):
                 place = tuple(rule.get("fieldPath", "").split(".")[1:])
                 yield Problem((*path, *place), rule["message"] if isinstance(value, dict) else f"{shown(value)} {rule['message']}")
     if isinstance(value, dict):
@@ -42,15 +45,19 @@ def broken_rules(schema: Schema, value: Any, wrong: frozenset[Path], path: Path 
         for name, part in value.items():
             inner = fields.get(name) or schema.get("additionalProperties")
             if isinstance(inner, Mapping):
-                yield from broken_rules(inner, part, wrong, (*path, name))
+                yield from broken_rules(inner, part, (*path, name), misshapen=misshapen, wrong=wrong)
     elif isinstance(value, list):
         for number, part in enumerate(value):
-            yield from broken_rules(schema.get("items", {}), part, wrong, (*path, number))
+            yield from broken_rules(schema.get("items", {}), part, (*path, number), misshapen=misshapen, wrong=wrong)
+
+
+def _inside(path: Path, places: frozenset[Path]) -> bool:
+    return any(place[: len(path)] == path for place in places)
 
 
 def holds(rule: str, value: Any) -> bool:
     """Return whether a rule is true of a value; one that cannot be computed counts as broken, as it does in Kubernetes."""
-    return _is_true(rule, _converted(value))
+    return _is_true(rule, _converted(value), otherwise=False)
 
 
 def _converted(value: Any) -> Any:
@@ -59,13 +66,14 @@ def _converted(value: Any) -> Any:
     return json_to_cel(value)
 
 
-def _is_true(rule: str, converted: Any) -> bool:
+def _is_true(rule: str, converted: Any, *, otherwise: bool) -> bool:
+    """Whether a rule is true; `otherwise` where it cannot be computed."""
     from celpy.evaluation import Activation, CELEvalError, Evaluator
 
     try:
         return bool(Evaluator(_tree(rule), Activation()).evaluate({"self": converted}))
     except CELEvalError:
-        return False
+        return otherwise
 
 
 def parsed_rules(rules: Iterable[str]) -> dict[str, Any]:

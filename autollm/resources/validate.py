@@ -21,6 +21,9 @@ API_VERSION = "autollm.dev/v1alpha1"
 KINDS = ("AutoLLMRun", "DeltaTraining", "MergeTrial")
 Schema = Mapping[str, Any]
 
+_SHAPE = frozenset({"type", "required", "enum", "maxLength", "maxItems", "maxProperties"})
+"""The keywords of which a broken one keeps an API server from running any rule; here it keeps those of the values around it."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -50,10 +53,12 @@ def check_data(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], list
     """
     schema = schema_of(kind)
     spec = {name: value for name, value in data.items() if name != "status"}
-    filled = with_defaults(schema, without_unknown(schema, spec))
-    wrong = [*_schema_problems(schema, filled), *repeated_entries(schema, filled)]
-    broken = broken_rules(schema, filled, frozenset(problem.path for problem in wrong))
-    return filled, [*unknown_fields(schema, data), *wrong, *broken]
+    filled = {"metadata": {}} | with_defaults(schema, without_unknown(schema, spec))
+    misshapen, wrong = _schema_problems(schema, filled)
+    wrong += repeated_entries(schema, filled)
+    paths = [frozenset(problem.path for problem in problems) for problems in (misshapen, wrong)]
+    broken = broken_rules(schema, filled, misshapen=paths[0], wrong=paths[1])
+    return filled, [*unknown_fields(schema, data), *misshapen, *wrong, *broken]
 
 
 @cache
@@ -90,18 +95,23 @@ def _unknown_kind(data: Mapping[str, Any]) -> Iterable[Problem]:
         yield Problem(("kind",), f"{shown(kind)} is an unknown kind: {hint}" if kind else f"is missing: write one of {', '.join(KINDS)}")
 
 
-def _schema_problems(schema: Schema, data: Mapping[str, Any]) -> Iterable[Problem]:
+def _schema_problems(schema: Schema, data: Mapping[str, Any]) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems on which an API server does not run its rules any more, and those beside which it does."""
     import jsonschema_rs
 
+    misshapen: list[Problem] = []
+    wrong: list[Problem] = []
     for error in jsonschema_rs.Draft202012Validator(dict(schema)).iter_errors(data):
         path: Path = tuple(error.instance_path)
         keyword, limit = error.kind.name, error.kind.value
+        problems = misshapen if keyword in _SHAPE else wrong
         if keyword == "required":
-            yield Problem((*path, limit), missing(_description(schema, (*path, limit))))
+            problems.append(Problem((*path, limit), missing(_description(schema, (*path, limit)))))
         elif keyword == "propertyNames":
-            yield Problem(path, f"the key {sentence(limit.kind.name, limit.kind.value, limit.instance)}")
+            problems.append(Problem(path, f"the key {sentence(limit.kind.name, limit.kind.value, limit.instance)}"))
         else:
-            yield Problem(path, sentence(keyword, limit, error.instance))
+            problems.append(Problem(path, sentence(keyword, limit, error.instance)))
+    return misshapen, wrong
 
 
 def _description(schema: Schema, path: Path) -> str:

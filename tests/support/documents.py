@@ -201,7 +201,7 @@ BAD: tuple[Bad, ...] = (
     _set("kind", ABSENT, "is missing", name="no kind"),
     _set("apiVersion", "autollm.dev/v1", "must be autollm.dev/v1alpha1"),
     _set("apiVersion", ABSENT, "is missing", name="no apiVersion"),
-    _set("metadata", ABSENT, "is missing", name="no metadata"),
+    _set("metadata", ABSENT, "is missing", blamed="metadata.name", name="no metadata"),
     _set("metadata.name", ABSENT, "is missing", name="no name"),
     _set("metadata.name", "n" * 41, "shorten it"),
     _set("metadata.name", "support.bot", "small letters, digits and dashes"),

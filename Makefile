@@ -3,9 +3,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+NODE := containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus clean
+.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus node kubernetes clean
 
 help:             ## Tell what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -44,10 +45,16 @@ prometheus:       ## Install Debian's Prometheus where it is missing
 	@command -v prometheus >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } \
 	  || { echo "Metrics, rules and the dashboard are tested with a real Prometheus: install Debian's package prometheus (as root: apt-get install prometheus)."; exit 1; }
 
-test: check browser prometheus  ## Every test
+node:             ## Install Debian's container runtime where it is missing; only root can, and can use it
+	@test "$$(id -u)" != 0 || dpkg -s $(NODE) >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(NODE) >/dev/null; }
+
+kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes once, beside what is made next
+	@cd tests && nice -n 19 ../$(BIN)/python -m cluster.binary &
+
+test: kubernetes check browser prometheus node  ## Every test
 	@$(BIN)/python -m pytest tests/integration tests/end_to_end
 
-soak: $(INSTALLED) browser prometheus  ## The same tests with bigger counts: hours
+soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
 
 bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour

@@ -100,3 +100,16 @@ def run_documents(draw: st.DrawFn) -> dict[str, Any]:
             place, part, key = place[key], part["properties"][inner], inner
         place[key] = copy.deepcopy(draw(values(part)))
     return document
+
+
+@st.composite
+def worker_sections(draw: st.DrawFn) -> dict[str, Any]:
+    """The `workers` of that document, with one to four of its fields drawn anew or taken away."""
+    section = copy.deepcopy(EVERYTHING["spec"]["workers"])
+    fields = schema_of("AutoLLMRun")["properties"]["spec"]["properties"]["workers"]["properties"]
+    for name in draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=4, unique=True)):
+        if draw(st.booleans()):
+            section.pop(name, None)
+        else:
+            section[name] = copy.deepcopy(draw(values(fields[name])))
+    return section

@@ -6,6 +6,7 @@ from typing import Any
 
 from autollm.contract.pod import NAMESPACE, OWNER_UID, SCRATCH_FOLDER
 from autollm.contract.tasks import AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
+from autollm.resources.environment import EnvironmentVariable
 from autollm.resources.run import Artifacts
 from autollm.resources.workers import Workers
 from autollm_operator.cache.views import Owner
@@ -23,7 +24,7 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
     layers = (
         _literal({"HOME": SCRATCH_FOLDER, "TMPDIR": TEMPORARY_FOLDER, "HF_HOME": f"{SCRATCH_FOLDER}/huggingface"}),
         _literal(_trust(defaults) | defaults.env),
-        {variable.name: variable.document() for variable in workers.env or []},
+        {variable.name: _asked(variable) for variable in workers.env or []},
         _credentials(task),
         {NAMESPACE: {"name": NAMESPACE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}},
         _literal({OWNER_UID: owner.uid}),
@@ -36,6 +37,13 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
 
 def _literal(values: dict[str, str]) -> dict[str, Variable]:
     return {name: {"name": name, "value": value} for name, value in values.items()}
+
+
+def _asked(variable: EnvironmentVariable) -> Variable:
+    reference = variable.secret_key_ref
+    if reference is None:
+        return {"name": variable.name, "value": variable.value}
+    return {"name": variable.name, "valueFrom": {"secretKeyRef": {"name": reference.name, "key": reference.key}}}
 
 
 def _trust(defaults: WorkerDefaults) -> dict[str, str]:

@@ -213,6 +213,11 @@ def test_everything_that_the_document_asks_for_is_there() -> None:
         {"key": "team", "operator": "Equal", "value": "a", "effect": "NoExecute", "tolerationSeconds": 60},
     ]
     assert container(document)["resources"] == {"limits": {"nvidia.com/gpu": "2", "memory": "128Gi"}}
+    found = variables(document)
+    assert (found["HF_HOME"], found["WANDB_API_KEY"]) == (
+        {"name": "HF_HOME", "value": "/cache"},
+        {"name": "WANDB_API_KEY", "valueFrom": {"secretKeyRef": {"name": "wandb", "key": "api.key"}}},
+    )
     volumes = {one["name"]: one for one in spec["volumes"]}
     assert volumes["cache"]["persistentVolumeClaim"] == {"claimName": "hf-cache"}
     assert volumes["fast"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "2Gi"}

@@ -235,7 +235,8 @@ class ClusterWorld:
         """Return all of a run that does not depend on times or on who did what first."""
         trials = {trial["metadata"]["name"]: (trial["spec"], trial["status"]) for trial in self.all(TRIALS)}
         trainings = {training["metadata"]["name"]: (training["spec"], training["status"]) for training in self.all(TRAININGS)}
-        return _timeless({"status": self.get(RUNS, name)["status"], "trainings": trainings, "trials": trials, "done": sorted(self.done)})
+        state = {"status": self.get(RUNS, name)["status"], "trainings": trainings, "trials": trials, "done": sorted(self.done)}
+        return {part: _timeless(value) for part, value in state.items()}
 
     def stamp(self) -> str:
         """Return the time as the API server writes it."""
@@ -308,6 +309,6 @@ def _ended(job: Document) -> bool:
 
 
 def _timeless(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _timeless(item) for name, item in value.items() if name not in ("lastTransitionTime", "creationTimestamp")}
     return [_timeless(item) for item in value] if isinstance(value, list) else value

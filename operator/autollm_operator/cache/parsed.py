@@ -66,7 +66,15 @@ def parse_trial(document: Mapping[str, Any]) -> Parsed[MergeTrial]:
     ended = _ended(status or {})
     if status and controller(document["metadata"]) is not None:
         status = {**status, **UNPLANNED}
-    return _parsed(MergeTrial, document, status, ended)
+    return _parsed(MergeTrial, {**document, "spec": _shared(document.get("spec"))}, status, ended)
+
+
+def _shared(spec: Any) -> Any:
+    """Return a trial's spec whose longest texts are held once for all trials that have the same."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("weights"), Mapping) or not isinstance(spec.get("landscape", ""), str):
+        return spec
+    weights = {intern(name): weight for name, weight in spec["weights"].items()}
+    return {**spec, "weights": weights} | ({"landscape": intern(spec["landscape"])} if "landscape" in spec else {})
 
 
 def controller(metadata: Mapping[str, Any]) -> Owner | None:

@@ -82,6 +82,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "imagePullPolicy" .Values.workers.image.pullPolicy
   "imagePullSecrets" .Values.workers.imagePullSecrets
   "serviceAccountName" .Values.workers.serviceAccount.name
+  "runAsUser" .Values.workers.user
+  "fsGroup" .Values.workers.fsGroup
   "env" (include "autollm.workerEnv" . | fromJson) -}}
 {{- with include "autollm.caConfigMap" . }}{{ $_ := set $workers "caBundleConfigMap" . }}{{ end -}}
 {{- $settings := dict

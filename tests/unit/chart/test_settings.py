@@ -69,6 +69,12 @@ def test_cluster_wide_is_no_list_of_namespaces(settings: Any) -> None:
     assert settings(clusterWide=True, namespaces=["team-b"]).namespaces == []
 
 
+def test_a_cluster_may_choose_the_user_of_workers(settings: Any) -> None:
+    read = settings(workers={"user": None, "fsGroup": None})
+    assert (read.workers.run_as_user, read.workers.fs_group) == (None, None)
+    assert settings().workers.run_as_user == 65532
+
+
 def test_a_digest_beats_a_tag_and_a_registry_stands_in_front(settings: Any) -> None:
     image = {"repository": "ml/autollm", "tag": "1", "digest": DIGEST}
     values = {"imageRegistry": "registry.example.org/", "workers": {"image": image}, "operator": {"image": {"tag": "2"}}}

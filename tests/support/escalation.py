@@ -61,7 +61,7 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
     if "autollm-runtime" not in container["command"]:
         yield "another program"
     for variable in container["env"]:
-        source = variable.get("valueFrom", {})
+        source: Mapping[str, Any] = variable.get("valueFrom", {})
         if variable.keys() - {"name", "value", "valueFrom"}:
             yield f"the variable {variable['name']}"
         if source.keys() - {"secretKeyRef", "fieldRef"} or "namespace" in source.get("secretKeyRef", {}):

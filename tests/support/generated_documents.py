@@ -105,7 +105,7 @@ def run_documents(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def worker_sections(draw: st.DrawFn) -> dict[str, Any]:
     """The `workers` of that document, with one to four of its fields drawn anew or taken away."""
-    section = copy.deepcopy(EVERYTHING["spec"]["workers"])
+    section: dict[str, Any] = copy.deepcopy(EVERYTHING["spec"]["workers"])
     fields = schema_of("AutoLLMRun")["properties"]["spec"]["properties"]["workers"]["properties"]
     for name in draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=4, unique=True)):
         if draw(st.booleans()):

@@ -55,7 +55,7 @@ class Moment:
 
 @dataclass
 class SimulatedPods:
-    """All workers of a cluster.
+    """All workers of a namespace.
 
     Attributes:
         done: Every piece of work that was really done, for tests to count: task ids and names of trials.
@@ -63,6 +63,7 @@ class SimulatedPods:
     """
 
     connection: Connection
+    namespace: str
     seconds: Seconds = lambda what: 0.0
     fault: Fault = lambda task, attempt: None
     done: list[str] = field(default_factory=list)
@@ -85,7 +86,10 @@ class SimulatedPods:
 
     def __enter__(self) -> SimulatedPods:
         labels = f"labelSelector={MANAGED_BY_LABEL}={MANAGED_BY}"
-        for watched in ((f"/api/v1/pods?{labels}", self._pod_seen), (f"{GROUP}/mergetrials?", self._trial_seen)):
+        for watched in (
+            (f"/api/v1/namespaces/{self.namespace}/pods?{labels}", self._pod_seen),
+            (f"{GROUP}/namespaces/{self.namespace}/mergetrials?", self._trial_seen),
+        ):
             self._threads.append(threading.Thread(target=self._watch, args=watched, daemon=True))
         self._threads.append(threading.Thread(target=self._work, daemon=True))
         for thread in self._threads:

@@ -1,0 +1,79 @@
+"""Workers that die: retried by cause, replaced in their slot, and no result is lost or made twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from autollm.contract.exit_codes import ExitCode
+from cluster.connection import MERGE
+from support.scene import Scene
+from support.simulated_pods import GROUP, Ending, Fault
+
+KILLED = Ending(ExitCode.KILLED, "Error")
+OUT_OF_MEMORY = Ending(ExitCode.KILLED, "OOMKilled")
+EVICTED = Ending(ExitCode.KILLED, "Error", disrupted=True)
+BAD_INPUT = Ending(ExitCode.BAD_INPUT, "Error", '{"reason": "NoRecords", "message": "math.jsonl has no record: give it some."}')
+
+
+def first(kind: str, ending: Ending, times: int = 1) -> Fault:
+    """The first attempts at tasks of a kind end so."""
+    return lambda task, attempt: ending if task.kind == kind and attempt < times else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending", "times"),
+    [("Train", KILLED, 1), ("Train", OUT_OF_MEMORY, 1), ("Train", EVICTED, 5), ("Prepare", KILLED, 1), ("Publish", KILLED, 1)],
+    ids=["train-killed", "train-out-of-memory", "train-evicted-often", "prepare-killed", "publish-killed"],
+)
+@pytest.mark.timeout(600)
+def test_a_task_is_tried_again(scene: Scene, kind: str, ending: Ending, times: int) -> None:
+    scene.pods.fault = first(kind, ending, times)
+    scene.run.apply()
+    scene.run.wait("Succeeded", "True", "Published", seconds=300)
+    assert max(Counter(scene.pods.done).values()) == 1
+
+
+def test_bad_input_is_never_tried_again_and_says_what_to_do(scene: Scene) -> None:
+    scene.pods.fault = first("Prepare", BAD_INPUT, 99)
+    scene.run.apply()
+    scene.run.wait("Stalled", "True", "NoRecords")
+    assert scene.run.message("Stalled") == "math.jsonl has no record: give it some."
+    assert len(scene.run.pods("prepare")) == 1
+
+
+def test_a_changed_document_tries_what_failed_before_again(scene: Scene) -> None:
+    scene.pods.fault = first("Train", Ending(ExitCode.OUT_OF_GPU_MEMORY, "Error"), 1)
+    scene.run.apply()
+    scene.run.wait("DeltasReady", "False", "TrainingFailed")
+    scene.run.change(workers={"train": {"resources": {"limits": {"memory": "64Gi"}}}})
+    scene.run.wait("Succeeded", "True", "Published")
+
+
+@pytest.mark.parametrize("ending", [KILLED, EVICTED], ids=["killed", "evicted"])
+@pytest.mark.timeout(600)
+def test_an_evaluator_is_replaced_in_its_slot(scene: Scene, ending: Ending) -> None:
+    """Its trial is found by the one that follows, and scored once."""
+    scene.pods.seconds = lambda what: 2.0 if what == "trial" else 0.1
+    scene.run.apply()
+    scene.run.until(lambda: len(scene.pods.evaluators("demo")) == 2, "there are not two evaluators")
+    gone = scene.pods.evaluators("demo")[0]
+    scene.pods.end(scene.run.namespace, gone, ending)
+    scene.run.wait("Succeeded", "True", "Published", seconds=300)
+    assert max(Counter(scene.pods.done).values()) == 1
+    assert scene.run.status()["trials"] == {"total": 6, "succeeded": 6, "failed": 0, "running": 0}
+
+
+def test_a_result_stands_although_the_evaluator_before_still_writes(scene: Scene) -> None:
+    """An old worker, cut off from its node's control plane, writes late what it made of a trial that was scored since."""
+    scene.run.apply()
+    scene.run.wait("Succeeded", "True", "Published")
+    trial = scene.run.children("mergetrials")[0]
+    path = f"{GROUP}/namespaces/{scene.run.namespace}/mergetrials/{trial['metadata']['name']}"
+    late: dict[str, Any] = {"status": {"score": "0.99"}}
+    answer = scene.run.cluster.admin.ask("PATCH", f"{path}/status", late, content_type=MERGE)
+    assert answer.status == 422, answer
+    assert "final" in answer.document["message"]
+    assert scene.run.cluster.admin.expect("GET", path)["status"] == trial["status"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from autollm.contract.pod import CONTAINER, MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL, TASK_LABEL
 from autollm.contract.tasks import TrainTask
 from autollm.plan.conditions import stamp
+from autollm.plan.snapshot import TaskState
 from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from support.world import World
 
@@ -44,14 +45,10 @@ def documents(world: World, namespace: str = "team-a", *, version: int = 1, gpus
         yield TRIALS, _stored(TRIALS, document, namespace, version, owner)
     for name, (task, state) in world.tasks.items():
         if isinstance(task, TrainTask):
-            yield from _job(run, name, "train", controlled_by(TRAININGS, namespace, task.training), state.phase, namespace, version, gpus)
+            yield from _job(run, name, "train", controlled_by(TRAININGS, namespace, task.training), state, namespace, version, gpus)
         else:
-            yield from _job(run, name, task.kind.lower(), owner, state.phase, namespace, version, gpus)
-
-
-def newest(documents: Iterable[tuple[Resource, Document]], resource: Resource) -> list[Document]:
-    """Return the documents of one kind."""
-    return [document for found, document in documents if found == resource]
+            needed = gpus if task.kind == "Evaluate" else 0
+            yield from _job(run, name, task.kind.lower(), owner, state, namespace, version, needed)
 
 
 def _stored(
@@ -66,19 +63,19 @@ def _stored(
 
 
 def _job(
-    run: str, name: str, task: str, owners: list[Document], phase: str, namespace: str, version: int, gpus: int
+    run: str, name: str, task: str, owners: list[Document], state: TaskState, namespace: str, version: int, gpus: int
 ) -> Iterator[tuple[Resource, Document]]:
     labels = {RUN_LABEL: run, TASK_LABEL: task}
     container = {"name": CONTAINER, "image": "runtime", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}}
     status: Document = {"startTime": "2026-01-01T00:00:00Z"}
-    if phase != "Running":
-        condition = "Complete" if phase == "Succeeded" else "Failed"
+    if state.phase != "Running":
+        condition = "Complete" if state.phase == "Succeeded" else "Failed"
         status["conditions"] = [{"type": condition, "status": "True", "lastTransitionTime": "2026-01-01T00:10:00Z"}]
-    spec = {"parallelism": 1, "template": {"spec": {"containers": [container]}}}
+    spec = {"parallelism": state.size, "template": {"spec": {"containers": [container]}}}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec, "status": status}
     yield JOBS, _stored(JOBS, job, namespace, version, owners, **labels)
-    if phase == "Running":
+    for index in range(state.size if state.phase == "Running" else 0):
         running = {"name": CONTAINER, "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}}}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-x"}, "spec": {"containers": [container]}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-{index}"}, "spec": {"containers": [container]}}
         pod["status"] = {"phase": "Running", "containerStatuses": [running]}
         yield PODS, _stored(PODS, pod, namespace, version, controlled_by(JOBS, namespace, name), **labels)

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.registry import Collector
 
 from autollm.errors import AutoLLMError
+from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS
 
 UNEXPECTED: Final = "Unexpected"
 """The reason under which errors are counted that are no AutoLLMError: a bug."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the package does not type it; those series are of no use to Prometheus
 
 _RECONCILE_SECONDS = Histogram(
     "autollm_reconcile_duration_seconds",
@@ -44,6 +47,12 @@ _API_REQUESTS = Counter(
 )
 _BUILD = Gauge("autollm_build_info", "Always 1; the version that runs.", ["version"], registry=None)
 _BUILD.labels(version("autollm")).set(1)
+
+# What may happen for the first time is told as 0 before: an increase from nothing is none that Prometheus sees.
+for _kind in (RUNS.kind, TRAININGS.kind, TRIALS.kind):
+    _RECONCILE_ERRORS.labels(_kind, UNEXPECTED)
+for _fallback in ("true", "false"):
+    _SUGGEST_SECONDS.labels(_fallback)
 
 
 @contextmanager

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from autollm.cli.folder import FOLDER
-
 
 @click.command(name="rollback")
-@FOLDER
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
 @click.option("--to", "revision", metavar="REVISION", help="Such as r3.  [default: the one before]")
 def command(folder: Path, revision: str | None) -> None:
     """Point `latest` of the run in FOLDER to an earlier revision, after every file of that one was checked.
@@ -26,4 +24,4 @@ def command(folder: Path, revision: str | None) -> None:
     artifacts = read_state(folder).run.spec.artifacts
     pointer = rollback(open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region), revision)
     click.echo(f"latest points to {pointer.revision} in {artifacts.uri}")
-    write_report(folder)
+    write_report(read_state(folder), folder)

@@ -63,9 +63,10 @@ def _progress(console: Console) -> Progress:
 
 def _write_report(folder: Path) -> None:
     # Imported when it is needed: plotting takes longer to load than everything else together.
+    from autollm.report.state import read_state
     from autollm.report.write import write_report
 
-    write_report(folder)
+    write_report(read_state(folder), folder)
 
 
 def _show_results(folder: Path, console: Console) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from autollm.cli.folder import FOLDER, look
+from autollm.cli.place import ClusterPlace, FolderPlace, with_place
 
 
 @click.command(name="status")
-@FOLDER
+@with_place
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="json: the run's own status."
 )
-def command(folder: Path, form: str) -> None:
-    """Tell how the run in FOLDER stands, also while it goes on."""
-    state, at_work = look(folder)
+def command(place: FolderPlace | ClusterPlace, form: str) -> None:
+    """Tell how RUN, a folder or alr/NAME, stands, also while it goes on."""
+    state, at_work = place.look()
     if form == "json":
         click.echo(state.status.model_dump_json(by_alias=True, exclude_none=True, indent=1))
         return
@@ -27,7 +25,11 @@ def command(folder: Path, form: str) -> None:
     console.print(overview(state, at_work=at_work))
     if state.published is not None:
         artifacts = state.run.spec.artifacts
-        console.print(f"\nlatest: {_latest(artifacts.uri, artifacts.endpoint, artifacts.region)}", soft_wrap=True)
+        if isinstance(place, FolderPlace):
+            latest = _latest(artifacts.uri, artifacts.endpoint, artifacts.region)
+        else:  # the artifacts of a cluster may be out of reach from here
+            latest = f"{state.published.revision} in {artifacts.uri}"
+        console.print(f"\nlatest: {latest}", soft_wrap=True)
 
 
 def _latest(uri: str, endpoint: str | None, region: str | None) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from autollm.cli.folder import FOLDER, look
+from autollm.cli.place import ClusterPlace, FolderPlace, Place, with_place
 
 if TYPE_CHECKING:
     from autollm.report.state import RunState
 
 LOOK_SECONDS = 0.5
+CLUSTER_LOOK_SECONDS = 2.0
 
 
 @click.command(name="watch")
-@FOLDER
-def command(folder: Path) -> None:
-    """Watch the run in FOLDER until it ends or rests; Ctrl-C stops the watching, not the run.
+@with_place
+def command(place: FolderPlace | ClusterPlace) -> None:
+    """Watch RUN, a folder or alr/NAME, until it ends or rests; Ctrl-C stops the watching, not the run.
 
     Exit code 1 where the run failed, else 0. Without a terminal, a line is written whenever something changes.
     """
@@ -28,17 +28,17 @@ def command(folder: Path) -> None:
     from autollm.report.overview import outcome, overview
 
     console = screen()
-    state, at_work = look(folder)
+    state, at_work = place.look()
     if console.is_terminal:
         from rich.live import Live
 
         with Live(overview(state, at_work=at_work), console=console, refresh_per_second=4, transient=True) as live:
-            for state, at_work in _changes(folder):
+            for state, at_work in _changes(place):
                 live.update(overview(state, at_work=at_work))
         console.print(overview(state, at_work=at_work))
     else:
         told = ""
-        for state, at_work in _changes(folder):
+        for state, at_work in _changes(place):
             line = _line(state, at_work)
             if line != told:
                 told = line
@@ -47,16 +47,16 @@ def command(folder: Path) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _changes(folder: Path) -> Iterator[tuple[RunState, bool]]:
+def _changes(place: Place) -> Iterator[tuple[RunState, bool]]:
     """Yield the run's state again and again, and at last the one in which it rests."""
     from autollm.report.overview import is_at_rest
 
     while True:
-        state, at_work = look(folder)
+        state, at_work = place.look()
         yield state, at_work
         if is_at_rest(state, at_work=at_work):
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS if isinstance(place, FolderPlace) else CLUSTER_LOOK_SECONDS)
 
 
 def _line(state: RunState, at_work: bool) -> str:

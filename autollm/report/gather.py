@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from autollm.contract import layout
 from autollm.contract.manifests import DataManifest, DeltaManifest, RevisionManifest
 from autollm.errors import InputError, TemporaryError
 from autollm.report.samples import Sample, samples
-from autollm.report.state import RunState, read_state
+from autollm.report.state import RunState
 from autollm.resources.facts import Prepared, PublishedRevision
 from autollm.store import AccessDeniedError, NotFoundError, Store, open_store
 from autollm.store.objects import read_verified
@@ -31,12 +30,11 @@ class Gathered:
     samples: tuple[Sample, ...]
 
 
-def gather(folder: Path) -> Gathered:
-    """Read a run's objects, and from its artifacts the revision in use, the lineage, the data's counts and sample answers.
+def gather(state: RunState) -> Gathered:
+    """Read from a run's artifacts the revision in use, the lineage, the data's counts and sample answers.
 
     What is not there is left out, and everything from the artifacts where they do not answer.
     """
-    state = read_state(folder)
     prepared = state.status.prepared
     if prepared is None:
         return Gathered(state, {}, None, ())

@@ -71,24 +71,22 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
 
 
 _VOLUME = {"name": "v", "mountPath": "/v"}
+_SOURCES: tuple[dict[str, Any], ...] = (
+    {"hostPath": {"path": "/"}},
+    {"emptyDir": {}, "hostPath": {"path": "/var/run"}},
+    {"nfs": {"server": "10.0.0.1", "path": "/"}},
+    {"csi": {"driver": "secrets-store.csi.k8s.io"}},
+    {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}},
+    {"ephemeral": {"volumeClaimTemplate": {}}},
+    {"persistentVolumeClaim": {"claimName": "c", "namespace": "team-b"}},
+    {"secret": {"secretName": "s", "namespace": "kube-system"}},
+    {"emptyDir": {}, "subPath": "../../etc"},
+    {"emptyDir": {}, "mountPropagation": "Bidirectional"},
+    {"emptyDir": {}, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},
+    {"emptyDir": {}, "mountPath": "/usr/local/bin"},
+)
 HOSTILE_WORKERS: tuple[dict[str, Any], ...] = (
-    *(
-        {"volumes": [_VOLUME | source]}
-        for source in (
-            {"hostPath": {"path": "/"}},
-            {"emptyDir": {}, "hostPath": {"path": "/var/run"}},
-            {"nfs": {"server": "10.0.0.1", "path": "/"}},
-            {"csi": {"driver": "secrets-store.csi.k8s.io"}},
-            {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}},
-            {"ephemeral": {"volumeClaimTemplate": {}}},
-            {"persistentVolumeClaim": {"claimName": "c", "namespace": "team-b"}},
-            {"secret": {"secretName": "s", "namespace": "kube-system"}},
-            {"emptyDir": {}, "subPath": "../../etc"},
-            {"emptyDir": {}, "mountPropagation": "Bidirectional"},
-            {"emptyDir": {}, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},
-            {"emptyDir": {}, "mountPath": "/usr/local/bin"},
-        )
-    ),
+    *({"volumes": [_VOLUME | source]} for source in _SOURCES),
     {"podTemplate": {"spec": {"hostNetwork": True}}},
     {"hostNetwork": True, "hostPID": True, "hostIPC": True, "shareProcessNamespace": True},
     {"securityContext": {"runAsUser": 0, "privileged": True}},

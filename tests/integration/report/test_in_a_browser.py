@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
+from autollm.report.state import read_state
 from autollm.report.write import write_report
 from support.hostile import HOSTILE, hostile
 from support.sample_run import scored_trials, write_sample_run
@@ -65,9 +66,14 @@ def opened(browser: Browser) -> Iterator[Open]:
         one.page.context.close()
 
 
+def report_of(folder: Path) -> Path:
+    page, _ = write_report(read_state(folder), folder)
+    return page
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(write_sample_run(tmp_path_factory.mktemp("finished")))[0]
+    return report_of(write_sample_run(tmp_path_factory.mktemp("finished")))
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
@@ -120,7 +126,7 @@ def test_a_name_in_a_legend_hides_its_points(opened: Open, report: Path) -> None
 
 
 def test_hostile_text_is_shown_and_not_run(opened: Open, tmp_path: Path) -> None:
-    report, _ = write_report(write_sample_run(tmp_path, rewrite=hostile))
+    report = report_of(write_sample_run(tmp_path, rewrite=hostile))
     one = opened(report)
     assert one.evaluate("() => window.hacked") is None
     assert one.complaints == []
@@ -139,14 +145,14 @@ def test_even_a_script_that_got_into_the_page_would_not_run(opened: Open, report
 
 
 def test_a_search_under_way(opened: Open, tmp_path: Path) -> None:
-    report, _ = write_report(write_sample_run(tmp_path, until=scored_trials(5)))
+    report = report_of(write_sample_run(tmp_path, until=scored_trials(5)))
     one = opened(report, plots=4)
     assert one.run("drawn.js") == {"convergence": 2, "weights": 5, "parallel": 5, "curves": 8}
     assert one.complaints == []
 
 
 def test_a_run_that_has_not_begun(opened: Open, tmp_path: Path) -> None:
-    report, _ = write_report(write_sample_run(tmp_path, until=lambda world: True))
+    report = report_of(write_sample_run(tmp_path, until=lambda world: True))
     one = opened(report, plots=0)
     assert "The run has not begun." in one.page.locator(".headline").inner_text()
     assert one.complaints == []

@@ -12,6 +12,7 @@ import pytest
 
 from autollm.report.gather import gather
 from autollm.report.page import render_page
+from autollm.report.state import read_state
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
 from support.hostile import HOSTILE, hostile
@@ -49,12 +50,12 @@ class Page(HTMLParser):
 
 
 def page_of(folder: Path) -> Page:
-    return Page(render_page(gather(folder)))
+    return Page(render_page(gather(read_state(folder))))
 
 
 @pytest.fixture(scope="module")
 def html(finished: Path) -> str:
-    return render_page(gather(finished))
+    return render_page(gather(read_state(finished)))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_compared_rows_stand_out_by_source_and_metric(page: Page) -> None:
 
 
 def test_answers_stand_side_by_side(finished: Path, page: Page) -> None:
-    samples = gather(finished).samples
+    samples = gather(read_state(finished)).samples
     assert [sample.source for sample in samples] == [source for source in ("math", "code", "following") for _ in range(3)]
     for sample in samples:
         assert list(sample.answers) == ["base", "code/sft", "auto"]
@@ -176,7 +177,7 @@ def test_artifacts_that_were_cleared_away_are_left_out(tmp_path: Path) -> None:
 
 def test_hostile_text_stays_text(tmp_path: Path, page: Page) -> None:
     folder = write_sample_run(tmp_path, rewrite=hostile)
-    html = render_page(gather(folder))
+    html = render_page(gather(read_state(folder)))
     attacked = Page(html)
     assert attacked.text.count(HOSTILE) >= 9, "prompts, references and answers show it as it is"
     assert [tag for tag, _ in attacked.elements if tag in ("img", "marquee", "iframe")] == []
@@ -185,6 +186,6 @@ def test_hostile_text_stays_text(tmp_path: Path, page: Page) -> None:
 
 
 def test_no_character_of_a_plot_ends_its_script(finished: Path) -> None:
-    html = render_page(gather(finished))
+    html = render_page(gather(read_state(finished)))
     for source in re.findall(r"<script type=\"application/json\" data-plot=\"\w+\">(.*?)</script>", html, re.DOTALL):
         assert "<" not in source

@@ -27,6 +27,7 @@ from autollm.plan.actions import (
     FailTrial,
     RestartEvaluator,
     SetTrainingStatus,
+    SetTrainingWorkers,
     StopTask,
     candidate_trial,
     describe,
@@ -124,6 +125,8 @@ class Engine:
                 self._objects.create_training(training)
             case SetTrainingStatus(name, status):
                 self._objects.set_training_status(name, status)
+            case SetTrainingWorkers(name, workers):
+                self._objects.set_training_workers(name, workers)
             case EnsureTask(task):
                 self._tasks.ensure(task)
             case EnsureEvaluators(template, size):

@@ -15,6 +15,7 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.run_status import RunStatus
+from autollm.resources.workers import Workers
 
 
 class RunObjects:
@@ -74,6 +75,13 @@ class RunObjects:
     def set_training_status(self, name: str, status: DeltaTrainingStatus) -> None:
         """Write the status fields of a DeltaTraining that the planner owns."""
         self._folder.report("DeltaTraining", name, "status", status.document())
+        self._trainings[name] = self._read_training(name)
+
+    def set_training_workers(self, name: str, workers: Workers) -> None:
+        """Write what the pods of a DeltaTraining may use, as the run says it now; on this machine nobody reads it."""
+        training = self._trainings[name]
+        spec = training.spec.model_copy(update={"workers": workers})
+        self._folder.apply("DeltaTraining", name, training.model_copy(update={"spec": spec, "status": None}).document())
         self._trainings[name] = self._read_training(name)
 
     def create_trial(self, trial: MergeTrial) -> None:

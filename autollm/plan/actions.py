@@ -13,6 +13,7 @@ from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
 from autollm.resources.merge_trial import MergeTrial, MergeTrialSpec
 from autollm.resources.metadata import ChildMetadata, Failure
 from autollm.resources.model import Model
+from autollm.resources.workers import Workers
 from autollm.search.trials import Request, Suggestion
 
 
@@ -32,10 +33,18 @@ class SetTrainingStatus:
 
 
 @dataclass(frozen=True)
-class EnsureTask:
-    """Run a task until it has succeeded, or failed for good."""
+class SetTrainingWorkers:
+    """Say anew what the pods of a DeltaTraining may use; a pod that there is keeps what it has."""
 
-    task: PrepareTask | TrainTask | PublishTask | PinTask
+    name: str
+    workers: Workers
+
+
+@dataclass(frozen=True)
+class EnsureTask:
+    """Run a task until it has succeeded, or failed for good; of evaluators, one that scores the trial it names and ends."""
+
+    task: PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,7 @@ class FailTrial:
 Action = (
     EnsureTraining
     | SetTrainingStatus
+    | SetTrainingWorkers
     | EnsureTask
     | EnsureEvaluators
     | StopTask

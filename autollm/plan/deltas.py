@@ -8,12 +8,13 @@ from datetime import datetime
 
 from autollm.contract.layout import delta_manifest
 from autollm.contract.tasks import TrainTask
-from autollm.plan.actions import Action, EnsureTraining, SetTrainingStatus
+from autollm.plan.actions import Action, EnsureTraining, SetTrainingStatus, SetTrainingWorkers
 from autollm.plan.conditions import settle
 from autollm.plan.errands import errand, task_id
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.trainings import PlannedTraining
+from autollm.plan.waiting import Wait, with_waits
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
 from autollm.resources.facts import DeltaFact, Prepared, TrainedDelta
 from autollm.resources.metadata import ChildMetadata, Failure
@@ -32,6 +33,7 @@ class Standing:
     actions: tuple[Action, ...] = ()
     tasks: frozenset[str] = frozenset()
     look_again: datetime | None = None
+    wait: Wait | None = None
 
 
 def delta_keys(prepared: Prepared, planned: Sequence[PlannedTraining]) -> dict[str, str]:
@@ -53,19 +55,24 @@ def make_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[Planne
     )
     actions = [
         *_missing(snapshot, planned),
+        *_other_workers(snapshot, standings),
         *_status_changes(snapshot, standings, now),
         *(action for standing in standings for action in standing.actions),
     ]
     tasks = frozenset[str]().union(*(standing.tasks for standing in standings))
     look_again = min((standing.look_again for standing in standings if standing.look_again), default=None)
-    state, verdict = _outcome(counts, failed, unfinished=len(ready) + len(failed) < len(standings))
+    waits = [standing.wait for standing in standings if standing.wait is not None]
+    state, verdict = _outcome(counts, failed, waits, unfinished=len(ready) + len(failed) < len(standings))
     return Step(state, (verdict,), tuple(actions), tasks, {"deltas": counts}, look_again)
 
 
-def _outcome(counts: DeltaCounts, failed: Sequence[Standing], *, unfinished: bool) -> tuple[Working | Ended | None, Verdict]:
+def _outcome(
+    counts: DeltaCounts, failed: Sequence[Standing], waits: Sequence[Wait], *, unfinished: bool
+) -> tuple[Working | Ended | None, Verdict]:
     progress = f"{counts.ready} of {counts.total} deltas are ready, {counts.reused} of them reused."
     if unfinished:
-        return Working("Training", progress), Verdict("DeltasReady", "Unknown", "Training", progress)
+        message = with_waits(progress, waits)
+        return Working("Training", message), Verdict("DeltasReady", "Unknown", "Training", message)
     if failed:
         first = next((standing for standing in failed if standing.failure and standing.failure.reason != "StartFailed"), failed[0])
         told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}".rstrip(".") + "."
@@ -108,11 +115,12 @@ def _standing(
         return Standing(training, Verdict("Succeeded", "Unknown", "Waiting", f"It continues {start.planned.delta}, which is not ready."))
     name = task_id(snapshot.name, "Train", training.key)
     task = TrainTask(id=name, run=snapshot.name, training=training.name(snapshot.name), spec=training.spec)
-    doing = errand(snapshot, task, now)
+    doing = errand(task, snapshot.task(name), now)
     if doing.failure is not None:
         return _failed(training, doing.failure)
-    training_now = Verdict("Succeeded", "Unknown", "Training", "")
-    return Standing(training, training_now, actions=doing.actions, tasks=doing.tasks, look_again=doing.look_again)
+    wait = Wait(name, doing.waiting)
+    under_way = Verdict("Succeeded", "Unknown", "Waiting" if doing.waiting else "Training", wait.sentence)
+    return Standing(training, under_way, actions=doing.actions, tasks=doing.tasks, look_again=doing.look_again, wait=wait)
 
 
 def _ready(*, reused: bool) -> Verdict:
@@ -131,6 +139,15 @@ def _missing(snapshot: Snapshot, planned: Sequence[PlannedTraining]) -> Iterator
         if snapshot.training(name) is None:
             labels = {"autollm.dev/run": snapshot.name}
             yield EnsureTraining(DeltaTraining(metadata=ChildMetadata(name=name, labels=labels), spec=training.spec))
+
+
+def _other_workers(snapshot: Snapshot, standings: Sequence[Standing]) -> Iterator[SetTrainingWorkers]:
+    """What the pods of a training may use, as the run says now; where the delta is made, it is the record of what it was made with."""
+    for standing in standings:
+        name = standing.planned.name(snapshot.name)
+        child = snapshot.training(name)
+        if standing.delta is None and child is not None and child.spec.workers != snapshot.spec.workers:
+            yield SetTrainingWorkers(name, snapshot.spec.workers)
 
 
 def _status_changes(snapshot: Snapshot, standings: Sequence[Standing], now: datetime) -> Iterator[SetTrainingStatus]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from autollm.contract.digests import digest_document, short
-from autollm.contract.tasks import PinTask, PrepareTask, PublishTask, TrainTask
+from autollm.contract.tasks import EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
 from autollm.plan.actions import Action, EnsureTask
-from autollm.plan.snapshot import Snapshot
+from autollm.plan.snapshot import TaskState
 from autollm.resources.metadata import Failure
 
 REPORT_GRACE = timedelta(minutes=1)
@@ -17,12 +17,13 @@ REPORT_GRACE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Errand:
-    """How a task that has not reported yet is doing; `failure` where it will not be tried again."""
+    """How a task that has not reported yet is doing; `failure` where it will not be tried again, `waiting` why it does not run yet."""
 
     actions: tuple[Action, ...] = ()
     tasks: frozenset[str] = frozenset()
     failure: Failure | None = None
     look_again: datetime | None = None
+    waiting: str = ""
 
 
 def task_id(run: str, kind: str, *determined_by: object) -> str:
@@ -30,13 +31,12 @@ def task_id(run: str, kind: str, *determined_by: object) -> str:
     return f"{run}-{kind.lower()}-{short(digest_document({'kind': kind, 'by': list(determined_by)}), 10)}"
 
 
-def errand(snapshot: Snapshot, task: PrepareTask | TrainTask | PublishTask | PinTask, now: datetime) -> Errand:
-    """Return what is to be done about a task whose report is not there."""
-    state = snapshot.task(task.id)
+def errand(task: PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask, state: TaskState | None, now: datetime) -> Errand:
+    """Return what is to be done about a task whose report is not there, `state` being how its engine says that it is doing."""
     if state is None:
         return Errand(actions=(EnsureTask(task),), tasks=frozenset({task.id}))
     if state.phase == "Running":
-        return Errand(tasks=frozenset({task.id}))
+        return Errand(tasks=frozenset({task.id}), waiting=state.waiting)
     if state.phase == "Failed":
         return Errand(failure=state.failure or Failure(reason="Failed", message=f"The task {task.id} failed; see its log."))
     until = (state.finished or now) + REPORT_GRACE

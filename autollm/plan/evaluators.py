@@ -10,6 +10,7 @@ from autollm.plan.actions import Action, EnsureEvaluators, FailTrial, RestartEva
 from autollm.plan.field import Field
 from autollm.plan.landscape import SUPERSEDED, Landscapes, is_pending
 from autollm.plan.snapshot import Snapshot, TaskState
+from autollm.plan.waiting import Wait
 from autollm.resources.facts import Prepared
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
@@ -31,6 +32,7 @@ class Slots:
     tasks: frozenset[str]
     failure: Failure | None = None
     look_again: datetime | None = None
+    waits: tuple[Wait, ...] = ()
 
 
 def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
@@ -53,7 +55,8 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
     overdue, look_again = _overdue(snapshot, state, waiting, field, now)
     free = tuple(slot for slot in range(parallelism) if slot not in busy)
-    return Slots(free, (*superseded, *ensure, *overdue), frozenset({template.id}), look_again=look_again)
+    waits = (Wait(state.id, state.waiting),) if state is not None else ()
+    return Slots(free, (*superseded, *ensure, *overdue), frozenset({template.id}), look_again=look_again, waits=waits)
 
 
 def _overdue(

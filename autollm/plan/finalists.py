@@ -14,6 +14,7 @@ from autollm.plan.landscape import is_pending, placed, ranked, trial_name
 from autollm.plan.search import best_of
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.waiting import with_waits
 from autollm.plan.weights import normal
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import ChildMetadata
@@ -47,7 +48,8 @@ def rank_finalists(snapshot: Snapshot, field: Field, now: datetime) -> Podium:
         verdict = Verdict("SearchComplete", "False", failed.reason, failed.message)
         return Podium(Step(Ended(False, failed.reason, failed.message), (verdict,)))
     ensured = tuple(EnsureTrial(placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
-    working = Working("Ranking", f"The best {len(again)} are scored on all {field.prepared.search.count} search items.")
+    message = f"The best {len(again)} are scored on all {field.prepared.search.count} search items."
+    working = Working("Ranking", with_waits(message, slots.waits))
     verdict = Verdict("SearchComplete", "Unknown", working.reason, working.message)
     return Podium(Step(working, (verdict,), (*slots.actions, *ensured), slots.tasks, look_again=slots.look_again))
 

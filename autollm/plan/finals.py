@@ -13,6 +13,7 @@ from autollm.plan.field import Field
 from autollm.plan.landscape import NON_FINITE, failure_of, is_pending, placed, trial_name
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.waiting import with_waits
 from autollm.resources.merge_trial import Comparison, MergeTrial, MergeTrialSpec, Origin
 from autollm.resources.metadata import ChildMetadata
 
@@ -46,7 +47,8 @@ def examine(snapshot: Snapshot, field: Field, rows: Sequence[Row], now: datetime
         return Exam(_failed(slots.failure.reason, slots.failure.message), trials)
     ensured = tuple(EnsureTrial(placed(trial, slot)) for trial, slot in zip(missing, slots.free, strict=False))
     scored = sum(not is_pending(trial) for trial in trials.values())
-    working = Working("Testing", f"{scored} of {len(contenders) + 1} candidates are scored on the test split.")
+    message = f"{scored} of {len(contenders) + 1} candidates are scored on the test split."
+    working = Working("Testing", with_waits(message, slots.waits))
     verdict = Verdict("Published", "Unknown", working.reason, working.message)
     return Exam(Step(working, (verdict,), (*slots.actions, *ensured), slots.tasks, look_again=slots.look_again), trials)
 

@@ -10,6 +10,7 @@ from autollm.contract.tasks import PrepareTask
 from autollm.plan.errands import errand, task_id
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.waiting import Wait, with_waits
 from autollm.resources.facts import Prepared
 from autollm.resources.run import RunSpec
 from autollm.resources.run_status import DataCounts
@@ -42,13 +43,14 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
     key = prepare_key(snapshot.spec, snapshot.inputs_seen)
     # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
     name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
-    doing = errand(snapshot, PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), now)
+    doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure
         return Step(
             Ended(False, failed.reason, failed.message, stalled=True), (Verdict("DataReady", "False", failed.reason, failed.message),)
         )
-    working = Working("Preparing", "The sources are read, split and cut into chunks.")
+    message = with_waits("The sources are read, split and cut into chunks.", [Wait(name, doing.waiting)])
+    working = Working("Preparing", message)
     return Step(
         working,
         (Verdict("DataReady", "Unknown", working.reason, working.message),),

@@ -13,6 +13,7 @@ from autollm.plan.revisions import consists_of, latest_revision
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.trainings import loaded_model
+from autollm.plan.waiting import Wait, with_waits
 from autollm.plan.weights import normal
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run_status import ResultRow
@@ -29,7 +30,7 @@ def pin(snapshot: Snapshot, now: datetime) -> Step:
     as_of = status.prepared.key if status and status.prepared else None
     name = task_id(snapshot.name, "Pin", wanted, as_of, snapshot.run.metadata.generation)
     task = PinTask(id=name, run=snapshot.name, revision=wanted, artifacts=snapshot.spec.artifacts, as_of=as_of)
-    return _pursued(errand(snapshot, task, now), Working("Pinning", f"publish.pin: `latest` is moved to {wanted}."))
+    return _pursued(errand(task, snapshot.task(name), now), "Pinning", f"publish.pin: `latest` is moved to {wanted}.", name)
 
 
 def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, results: Sequence[ResultRow], now: datetime) -> Step:
@@ -47,8 +48,9 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     kept = normal(weights)
     merged = {field.deltas[name]: weight for name, weight in kept.items()}
     replaces = latest.revision if latest is not None else None
+    name = task_id(snapshot.name, "Publish", merged, field.prepared.key, snapshot.run.metadata.generation, replaces)
     task = PublishTask(
-        id=task_id(snapshot.name, "Publish", merged, field.prepared.key, snapshot.run.metadata.generation, replaces),
+        id=name,
         run=snapshot.name,
         model=loaded_model(field.prepared.model, spec.model),
         deltas=[MergedDelta(name=name, key=key, weight=weights[name]) for name, key in field.deltas.items() if name in kept],
@@ -62,17 +64,18 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
         replaces=replaces,
         keep=spec.artifacts.keep,
     )
-    return _pursued(errand(snapshot, task, now), Working("Publishing", gate.message))
+    return _pursued(errand(task, snapshot.task(name), now), "Publishing", gate.message, name)
 
 
 def _pinned(revision: str) -> Verdict:
     return Verdict("Published", "True", "Pinned", f"publish.pin holds {revision}.")
 
 
-def _pursued(doing: Errand, working: Working) -> Step:
+def _pursued(doing: Errand, reason: str, message: str, task: str) -> Step:
     if doing.failure is not None:
         failed = doing.failure
         ended = Ended(False, failed.reason, failed.message, stalled=True)
         return Step(ended, (Verdict("Published", "False", failed.reason, failed.message),))
+    working = Working(reason, with_waits(message, [Wait(task, doing.waiting)]))
     verdict = Verdict("Published", "Unknown", working.reason, working.message)
     return Step(working, (verdict,), doing.actions, doing.tasks, look_again=doing.look_again)

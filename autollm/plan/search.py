@@ -12,6 +12,7 @@ from autollm.plan.field import Field
 from autollm.plan.landscape import failure_of, is_pending, ranked
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
+from autollm.plan.waiting import with_waits
 from autollm.plan.weights import plain_weights
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import RunSpec
@@ -68,7 +69,8 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
         return _ended(slots.failure.reason, slots.failure.message, fields)
     asked = () if enough else _ask(snapshot, field, tally, slots.free)
     counts = tally.counts()
-    working = Working("Searching", f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done.")
+    done = f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done."
+    working = Working("Searching", with_waits(done, slots.waits))
     return Step(
         working,
         (Verdict("SearchComplete", "Unknown", working.reason, working.message),),

@@ -111,6 +111,7 @@ def _training(
             start=start,
             max_tokens=max_tokens,
             artifacts=spec.artifacts,
+            workers=spec.workers,
         ),
     )
 

@@ -19,6 +19,7 @@ from autollm.plan.actions import (
     FailTrial,
     RestartEvaluator,
     SetTrainingStatus,
+    SetTrainingWorkers,
     StopTask,
     candidate_trial,
 )
@@ -37,7 +38,7 @@ from support import synthetic
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WORKER_FIELDS = {"delta", "progress"}
-AnyErrand = PrepareTask | TrainTask | PublishTask | PinTask
+AnyErrand = PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask
 
 
 class Workers(Protocol):
@@ -65,7 +66,7 @@ class World:
         self.workers = workers
         self.trainings: dict[str, DeltaTraining] = {}
         self.trials: dict[str, MergeTrial] = {}
-        self.tasks: dict[str, tuple[AnyErrand | EvaluateTask, TaskState]] = {}
+        self.tasks: dict[str, tuple[AnyErrand, TaskState]] = {}
         self.revisions: dict[str, PublishedRevision] = {}
         self.deltas: set[str] = set()
         self.exhausted: set[str] = set()
@@ -107,6 +108,9 @@ class World:
                 self.trainings.setdefault(training.metadata.name, training)
             case SetTrainingStatus(name, status):
                 self._patch_training(name, **{key: value for key, value in status if value is not None or key not in WORKER_FIELDS})
+            case SetTrainingWorkers(name, workers):
+                training = self.trainings[name]
+                self.trainings[name] = training.model_copy(update={"spec": training.spec.model_copy(update={"workers": workers})})
             case EnsureTask(task):
                 self.tasks.setdefault(task.id, (task, TaskState(task.id, task.kind, "Running", started=self.now)))
             case EnsureEvaluators(template, size):

@@ -17,6 +17,7 @@ from autollm.plan.actions import (
     FailTrial,
     RestartEvaluator,
     SetTrainingStatus,
+    SetTrainingWorkers,
     StopTask,
     candidate_trial,
 )
@@ -27,7 +28,7 @@ from autollm.resources.merge_trial import MergeTrialStatus
 from autollm.resources.metadata import Failure
 from autollm.resources.workers import Workers
 from autollm.search import SpaceExhausted
-from autollm_operator.api.port import Api, ConflictError
+from autollm_operator.api.port import Api, ConflictError, Document
 from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS, TRIALS
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
@@ -79,6 +80,8 @@ def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
             return create(hands.api, hands.cache, TRAININGS, subject.parent.child(training))
         case SetTrainingStatus():
             return set_training_status(hands, subject, action)
+        case SetTrainingWorkers():
+            return set_training_workers(hands, subject, action)
         case EnsureTask():
             return ensure_task(hands, subject, action)
         case EnsureEvaluators():
@@ -101,6 +104,33 @@ def set_training_status(hands: Hands, subject: Subject, action: SetTrainingStatu
     if training is None:
         raise NotYet(f"the DeltaTraining {action.name} is not there any more")
     return hands.statuses.write(TRAININGS, training, action.status)
+
+
+def set_training_workers(hands: Hands, subject: Subject, action: SetTrainingWorkers) -> bool:
+    """Write what the pods of a training may use: the Job that is made for it next is made so."""
+    key = Key(TRAININGS.kind, subject.parent.namespace, action.name)
+    training = hands.cache.training(key)
+    if training is None or training.value is None:
+        raise NotYet(f"the DeltaTraining {action.name} is not there any more")
+    change = _merge_patch(training.value.spec.workers.document(), action.workers.document())
+    if not change:
+        return False
+    patch = {"metadata": {"uid": training.uid}, "spec": {"workers": change}}
+    hands.cache.put(TRAININGS, hands.api.patch(TRAININGS, key.namespace, key.name, patch))
+    return True
+
+
+def _merge_patch(before: Document, after: Document) -> Document:
+    """Return the JSON merge patch (RFC 7396) that makes one document another."""
+    changed: Document = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if inner := _merge_patch(old, value):
+                changed[name] = inner
+        elif name not in before or old != value:
+            changed[name] = value
+    return changed
 
 
 def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:

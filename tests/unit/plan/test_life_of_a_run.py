@@ -14,6 +14,7 @@ from autollm.plan.actions import (
     EnsureTrial,
     FailTrial,
     SetTrainingStatus,
+    SetTrainingWorkers,
     StopTask,
     describe,
 )
@@ -431,6 +432,20 @@ class TestChangedSpec:
         assert sizes == [2, 1]
         world.settle()
         assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 9
+
+    def test_what_pods_may_use_changes_for_trainings_that_are_not_done(self) -> None:
+        world = until(World(make_run()), "DataReady")
+        world.finish(world.running()[0])
+        act(world)
+        more = {"train": {"resources": {"limits": {"memory": "64Gi"}}}}
+        world.change(make_run(workers=more).spec)
+        (change,) = [action for action in act(world).actions if isinstance(action, SetTrainingWorkers)]
+        (waiting,) = [training for training in world.trainings.values() if training.status and not training.status.delta]
+        assert change.name == waiting.metadata.name
+        assert waiting.spec.workers.train.resources.limits == make_run(workers=more).spec.workers.train.resources.limits
+        assert act(world).actions == ()
+        world.settle()
+        assert len([key for key in world.done if key in world.deltas]) == 2
 
     def test_more_evaluators_join_in(self) -> None:
         world = until(World(make_run(search={"trials": 9})), "DeltasReady")

@@ -16,7 +16,7 @@ from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
 from autollm.resources.metadata import Failure
 from autollm.resources.run import AutoLLMRun
 from autollm.search import Request, Suggestion, suggest
-from autollm_operator.api.port import Document
+from autollm_operator.api.port import Document, NotFoundError
 from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.cache import WATCHED, Cache
 from autollm_operator.cache.keys import Key
@@ -88,9 +88,15 @@ class ClusterWorld:
         self.suggesting = Suggesting(Optimizer(), 20.0, self.wake)
         self.reconciler = Reconciler(self.api, self.cache, self.suggesting, self.settings, lambda: self.now)
         self.events.clear()
+        self.looks = {}
+        self.resync()
+
+    def resync(self) -> None:
+        """Let the operator list everything, as it does when it starts and now and then."""
         for resource in WATCHED:
             self.cache.replace(resource, None, self.api.list(resource))
-        self.looks = dict.fromkeys(self.cache.keys(), self.now)
+        for key in self.cache.keys():  # noqa: SIM118  # a cache is no dict
+            self.wake(key)
 
     def wake(self, key: Key) -> None:
         """Have a key looked at."""
@@ -202,7 +208,10 @@ class ClusterWorld:
 
     def find(self, resource: Resource, name: str) -> Document | None:
         """Return an object, or None."""
-        return next((document for document in self.all(resource) if document["metadata"]["name"] == name), None)
+        try:
+            return self.api.get(resource, NAMESPACE, name)
+        except NotFoundError:
+            return None
 
     def all(self, resource: Resource) -> list[Document]:
         """Return all objects of a kind."""
@@ -233,10 +242,9 @@ class ClusterWorld:
 
     def final_state(self, name: str = "demo") -> dict[str, Any]:
         """Return all of a run that does not depend on times or on who did what first."""
-        trials = {trial["metadata"]["name"]: (trial["spec"], trial["status"]) for trial in self.all(TRIALS)}
-        trainings = {training["metadata"]["name"]: (training["spec"], training["status"]) for training in self.all(TRAININGS)}
-        state = {"status": self.get(RUNS, name)["status"], "trainings": trainings, "trials": trials, "done": sorted(self.done)}
-        return {part: _timeless(value) for part, value in state.items()}
+        children = [*self.all(TRAININGS), *self.all(TRIALS)]
+        lasting = {child["metadata"]["name"]: _lasting(child) for child in children}
+        return {"status": _timeless(self.get(RUNS, name)["status"]), "children": lasting, "done": sorted(self.done)}
 
     def stamp(self) -> str:
         """Return the time as the API server writes it."""
@@ -306,6 +314,12 @@ def task_of(job: Document) -> AnyTask:
 
 def _ended(job: Document) -> bool:
     return bool(job.get("status", {}).get("conditions")) or "deletionTimestamp" in job["metadata"]
+
+
+def _lasting(row: Document) -> Document:
+    # Which slot was free first, and how many results were known by then, is a matter of luck.
+    spec = {name: value for name, value in row["spec"].items() if name not in ("slot", "origin")}
+    return {"spec": spec, "status": _timeless(row["status"])}
 
 
 def _timeless(value: Any) -> Any:

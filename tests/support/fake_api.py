@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import marshal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -87,7 +87,7 @@ class FakeApi:
         wanted = dict(term.split("=", 1) for term in labels.split(",") if term)
         with self._lock:
             found = [
-                copy.deepcopy(document)
+                _copy(document)
                 for slot, document in sorted(self._objects.items(), key=lambda item: item[0][1:])
                 if slot.resource == resource and namespace in (None, slot.namespace)
                 if wanted.items() <= document["metadata"].get("labels", {}).items()
@@ -99,7 +99,7 @@ class FakeApi:
         call = Call("get", resource, namespace, name)
         self._asked(call)
         with self._lock:
-            document = copy.deepcopy(self._found(_Slot(resource, namespace, name)))
+            document = _copy(self._found(_Slot(resource, namespace, name)))
         self.fault(call, "after")
         return document
 
@@ -114,7 +114,7 @@ class FakeApi:
             if slot in self._objects:
                 raise AlreadyExistsError(f'{resource.plural} "{name}" already exists', status=409)
             self._made += 1
-            made = {"apiVersion": resource.api_version, "kind": resource.kind, **copy.deepcopy(dict(document))}
+            made = {"apiVersion": resource.api_version, "kind": resource.kind, **_copy(dict(document))}
             made["metadata"] |= {
                 "uid": f"00000000-0000-4000-8000-{self._made:012d}",
                 "creationTimestamp": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -140,7 +140,7 @@ class FakeApi:
             after = _merged(before, {key: value for key, value in patch.items() if key not in ("apiVersion", "kind")})
             after["metadata"] |= {"uid": before["metadata"]["uid"]}
             if subresource == "status":
-                after = {**copy.deepcopy(before), "status": after.get("status", {})}
+                after = {**_copy(before), "status": after.get("status", {})}
                 self._status(before).update(after["status"])
             elif resource in WITH_STATUS:
                 after.pop("status", None)
@@ -189,8 +189,8 @@ class FakeApi:
             slot = _Slot(resource, metadata["namespace"], metadata["name"])
             before = self._found(slot)
             _check(before, metadata, "resourceVersion")
-            applied = self._status(before).apply(manager, copy.deepcopy(document.get("status", {})))
-            stored = self._store(slot, {**copy.deepcopy(before), "status": applied}, "MODIFIED")
+            applied = self._status(before).apply(manager, _copy(document.get("status", {})))
+            stored = self._store(slot, {**_copy(before), "status": applied}, "MODIFIED")
             _check(stored, metadata, "uid")
         self.fault(call, "after")
         return stored
@@ -213,14 +213,14 @@ class FakeApi:
             document["metadata"]["resourceVersion"] = str(self._version)
             self._objects[slot] = document
             self._announce(change, slot, document)
-        return copy.deepcopy(document)
+        return _copy(document)
 
     def _announce(self, change: Change, slot: _Slot, document: Document) -> None:
         for listener in self._listeners:
-            listener(change, slot.resource, copy.deepcopy(document))
+            listener(change, slot.resource, _copy(document))
 
     def _begin_deletion(self, slot: _Slot, grace_seconds: int) -> None:
-        document = copy.deepcopy(self._objects[slot])
+        document = _copy(self._objects[slot])
         if "deletionTimestamp" not in document["metadata"]:
             at = self._clock() + timedelta(seconds=grace_seconds)
             document["metadata"]["deletionTimestamp"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -246,7 +246,7 @@ class FakeApi:
         del self._objects[slot]
         self._statuses.pop(uid, None)
         self._version += 1
-        gone = copy.deepcopy(document)
+        gone = _copy(document)
         gone["metadata"]["resourceVersion"] = str(self._version)
         self._announce("DELETED", slot, gone)
         for dependent in self._dependents(uid):
@@ -255,6 +255,11 @@ class FakeApi:
             owner = _Slot(BY_KIND.get(reference["kind"], slot.resource), slot.namespace, reference["name"])
             if "deletionTimestamp" in self._objects.get(owner, {"metadata": {}})["metadata"]:
                 self._finish(owner, held=self.holds)
+
+
+def _copy(document: Any) -> Any:
+    """Return a copy of JSON values: several times as fast as `deepcopy`, and tests copy a lot."""
+    return marshal.loads(marshal.dumps(document))
 
 
 class FakeApiAs:
@@ -282,8 +287,8 @@ def _check(document: Document, metadata: Mapping[str, Any], field: str) -> None:
 
 def _merged(target: Any, patch: Any) -> Any:
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
-    result = dict(copy.deepcopy(target)) if isinstance(target, Mapping) else {}
+        return _copy(patch)
+    result = dict(_copy(target)) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)

@@ -35,7 +35,7 @@ class _Run:
 class Suggesting:
     """At most one open question per run, by its uid. Different runs may ask in different threads.
 
-    `wake` is called with the run's key when its answer is there, `observe` with the seconds that it took.
+    `wake` is called with the run's key when its answer is there, `observe` with the seconds that it took and whether it is the fallback.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Suggesting:
         suggester: Suggester,
         budget_seconds: float,
         wake: Callable[[Key], None],
-        observe: Callable[[float], None] = lambda seconds: None,
+        observe: Callable[[float, bool], None] = lambda seconds, fallback: None,
     ) -> None:
         self._suggester = suggester
         self._budget = budget_seconds
@@ -90,10 +90,9 @@ class Suggesting:
 
     def _ask(self, request: Request) -> Suggestion:
         begun = time.monotonic()
-        try:
-            return self._suggester.ask(request, self._budget)
-        finally:
-            self._observe(time.monotonic() - begun)
+        suggestion = self._suggester.ask(request, self._budget)
+        self._observe(time.monotonic() - begun, suggestion.origin.optimizer == "Fallback")
+        return suggestion
 
 
 def _answered(run: _Run, question: AskCandidate, answer: Future[Suggestion]) -> Suggestion | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,11 +12,11 @@ from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import EvaluateTask, TrainTask
 from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
 from autollm.resources.metadata import Failure
-from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
+from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from support.cluster_world import NAMESPACE, ClusterWorld, remote_run, task_of
 
 
-def started(**changes: object) -> ClusterWorld:
+def started(**changes: Any) -> ClusterWorld:
     """A world in which a run was applied."""
     world = ClusterWorld()
     world.apply(remote_run(**changes))
@@ -33,7 +34,7 @@ def until(world: ClusterWorld, condition: str) -> ClusterWorld:
     raise AssertionError(f"{condition} is never reached: {world.conditions()}")
 
 
-def searching(**search: object) -> ClusterWorld:
+def searching(**search: Any) -> ClusterWorld:
     """A world whose run has its deltas and scores candidates."""
     return until(started(search=search), "DeltasReady")
 
@@ -331,11 +332,11 @@ class TestDeletion:
         assert len(world.api.writes()) == writes
 
     @pytest.mark.parametrize("resource", [TRAININGS, JOBS, TRIALS])
-    def test_children_that_somebody_deletes_are_made_again(self, resource: object) -> None:
+    def test_children_that_somebody_deletes_are_made_again(self, resource: Resource) -> None:
         world = until(started(), "DeltasReady")
         world.reconcile()
-        for row in world.all(resource):  # type: ignore[arg-type]  # a Resource
-            world.delete(resource, row["metadata"]["name"])  # type: ignore[arg-type]  # as above
+        for row in world.all(resource):
+            world.delete(resource, row["metadata"]["name"])
         world.settle()
         assert world.conditions()["Succeeded"] == ("True", "Published")
         trained = [key for key in world.done if key in world.deltas]

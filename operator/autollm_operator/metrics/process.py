@@ -68,7 +68,7 @@ def reconciling(kind: str) -> Iterator[None]:
         _RECONCILE_SECONDS.labels(kind).observe(time.perf_counter() - begun)
 
 
-def suggested(seconds: float, *, fallback: bool) -> None:
+def suggested(seconds: float, fallback: bool) -> None:
     """Count a candidate that took so many seconds; `fallback`: a random one was taken in place of the optimiser's."""
     _SUGGEST_SECONDS.labels("true" if fallback else "false").observe(seconds)
 

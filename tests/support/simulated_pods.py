@@ -284,7 +284,7 @@ class SimulatedPods:
             elif (again := self.connection.ask("GET", f"{GROUP}/namespaces/{namespace}/mergetrials/{name}")).status == 200:
                 self._trial_seen("MODIFIED", again.document)
         with self._changed:
-            if self._busy.get(slot) == name:
+            if mine and self._busy.get(slot) == name:
                 del self._busy[slot]
                 self._scored[slot] = time.monotonic()
                 self._waiting.get(slot, {}).pop(name, None)

@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from cluster.connection import MERGE
-from support.cluster_run import ClusterRun
+from support.cluster_run import SPEC, ClusterRun
 from support.scene import Scene
+
+NEWER = {"fromTheFuture": "yes"}
 
 
 def test_children_deleted_by_hand_are_made_again(scene: Scene) -> None:
@@ -131,6 +133,7 @@ def test_a_run_that_a_newer_version_stored_is_left_alone_and_others_go_on(scene:
     _replace_crd(run, path, newer)
     try:
         run.until(lambda: _takes_the_field(run), "the API server does not know the field yet")
+        run.apply(**NEWER)
         other.apply()
         run.wait("Stalled", "True", "NotReadable")
         other.wait("Succeeded", "True", "Published")
@@ -141,11 +144,8 @@ def test_a_run_that_a_newer_version_stored_is_left_alone_and_others_go_on(scene:
 
 
 def _takes_the_field(run: ClusterRun) -> bool:
-    run.apply(fromTheFuture="yes")
-    taken = "fromTheFuture" in run.cluster.admin.expect("GET", run.path)["spec"]
-    if not taken:
-        run.delete()
-    return taken
+    document = {"apiVersion": "autollm.dev/v1alpha1", "kind": "AutoLLMRun", "metadata": {"name": "tried"}, "spec": SPEC | NEWER}
+    return "fromTheFuture" in run.cluster.admin.expect("POST", f"{run.of('autollmruns')}?dryRun=All", document)["spec"]
 
 
 def _replace_crd(run: ClusterRun, path: str, document: dict[str, Any]) -> None:

@@ -49,10 +49,11 @@ def with_summary(verdicts: Sequence[Verdict], state: Working | Paused | Ended, b
             if stage in old and stage not in reached:
                 reached[stage] = Verdict(stage, old[stage].status, old[stage].reason, old[stage].message)
     stages = [reached.get(stage, Verdict(stage, "Unknown", "NotReached", "An earlier stage is not done.")) for stage in STAGES]
-    return [*stages, *_summary(state)]
+    return [*stages, *summary(state)]
 
 
-def _summary(state: Working | Paused | Ended) -> list[Verdict]:
+def summary(state: Working | Paused | Ended) -> list[Verdict]:
+    """Return what a state comes to: Reconciling and Stalled, by which tools wait, and Succeeded."""
     working = isinstance(state, Working)
     stalled = isinstance(state, Ended) and state.stalled
     succeeded: Truth = "Unknown" if not isinstance(state, Ended) else "True" if state.succeeded else "False"

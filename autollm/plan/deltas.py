@@ -41,6 +41,12 @@ def delta_keys(prepared: Prepared, planned: Sequence[PlannedTraining]) -> dict[s
     return {delta.name: delta.key for delta in prepared.imported} | {training.delta: training.key for training in planned}
 
 
+def known_deltas(snapshot: Snapshot, prepared: Prepared) -> dict[str, DeltaFact]:
+    """Return the trained deltas that are in the artifacts, by key."""
+    made = [training.status.delta for training in snapshot.trainings if training.status and training.status.delta]
+    return {fact.key: fact for fact in [*made, *prepared.existing]}
+
+
 def make_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> Step:
     """Have every delta made; one that fails ends the run once the others have come to their end."""
     standings = _standings(snapshot, prepared, planned, now)
@@ -83,8 +89,7 @@ def _outcome(
 
 
 def _standings(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> list[Standing]:
-    made = [training.status.delta for training in snapshot.trainings if training.status and training.status.delta]
-    facts: dict[str, DeltaFact] = {fact.key: fact for fact in [*made, *prepared.existing]}
+    facts = known_deltas(snapshot, prepared)
     by_key: dict[str, Standing] = {}
     standings = []
     for training in planned:

@@ -26,20 +26,24 @@ class Errand:
     waiting: str = ""
 
 
-def task_id(run: str, kind: str, *determined_by: object) -> str:
-    """Return the id of a task: at most 60 characters, a DNS label, the same for the same work."""
-    return f"{run}-{kind.lower()}-{short(digest_document({'kind': kind, 'by': list(determined_by)}), 10)}"
+def task_id(owner: str, kind: str, *determined_by: object) -> str:
+    """Return the id of a task of a run, a training or a trial: at most 60 characters, a DNS label, the same for the same work."""
+    label = owner[:40].replace(".", "-").rstrip("-")
+    return f"{label}-{kind.lower()}-{short(digest_document({'kind': kind, 'by': list(determined_by)}), 10)}"
 
 
 def errand(task: PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask, state: TaskState | None, now: datetime) -> Errand:
     """Return what is to be done about a task whose report is not there, `state` being how its engine says that it is doing."""
-    if state is None:
-        return Errand(actions=(EnsureTask(task),), tasks=frozenset({task.id}))
+    return Errand(actions=(EnsureTask(task),), tasks=frozenset({task.id})) if state is None else in_hand(state, now)
+
+
+def in_hand(state: TaskState, now: datetime) -> Errand:
+    """Return what is to be done about a task that its engine knows, and whose report is not there."""
     if state.phase == "Running":
-        return Errand(tasks=frozenset({task.id}), waiting=state.waiting)
+        return Errand(tasks=frozenset({state.id}), waiting=state.waiting)
     if state.phase == "Failed":
-        return Errand(failure=state.failure or Failure(reason="Failed", message=f"The task {task.id} failed; see its log."))
+        return Errand(failure=state.failure or Failure(reason="Failed", message=f"The task {state.id} failed; see its log."))
     until = (state.finished or now) + REPORT_GRACE
     if now < until:
         return Errand(look_again=until)
-    return Errand(failure=Failure(reason="NoReport", message=f"The task {task.id} ended well but reported nothing; see its log."))
+    return Errand(failure=Failure(reason="NoReport", message=f"The task {state.id} ended well but reported nothing; see its log."))

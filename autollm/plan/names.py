@@ -22,7 +22,7 @@ def with_present_names(spec: RunSpec, prepared: Prepared) -> RunSpec:
     search, baselines = spec.search, spec.baselines
     start = [point.model_copy(update={"weights": _weights(point.weights, chunks)}) for point in search.start or []]
     manual = [point.model_copy(update={"weights": _weights(point.weights, chunks)}) for point in baselines.manual or []]
-    entries = [entry.model_copy(update={"match": _present(entry.match, chunks)}) for entry in search.space.deltas or []]
+    entries = [entry.model_copy(update={"match": present_name(entry.match, chunks)}) for entry in search.space.deltas or []]
     space = search.space.model_copy(update={"deltas": entries or None})
     return spec.model_copy(
         update={
@@ -33,11 +33,12 @@ def with_present_names(spec: RunSpec, prepared: Prepared) -> RunSpec:
 
 
 def _weights(weights: Mapping[str, Decimal], chunks: Collection[str]) -> dict[str, Decimal]:
-    named = {name: _present(name, chunks) for name in weights}
+    named = {name: present_name(name, chunks) for name in weights}
     return {name if present in weights else present: weights[name] for name, present in named.items()}
 
 
-def _present(name: str, chunks: Collection[str]) -> str:
+def present_name(name: str, chunks: Collection[str]) -> str:
+    """Return what a delta of these chunks is called now, SOURCE/METHOD being that of the source's first chunk."""
     chunk, slash, method = name.partition("/")
     numbered = slash and chunk not in chunks and chunk + FIRST in chunks
     return f"{chunk}{FIRST}/{method}" if numbered else name

@@ -54,7 +54,7 @@ def _document_problems(spec: RunSpec) -> Iterator[Problem]:
                 yield Problem(
                     "UnknownSource",
                     f"evaluation.metrics: the metric {metric.name} is for the source {name}, which this run does not have"
-                    f"{_instead(name, sources)}.",
+                    f"{instead(name, sources)}.",
                 )
     taken = {*RESERVED, *(runner_up(place) for place in range(2, spec.search.finalists + 1))}
     for field, names in (
@@ -89,7 +89,7 @@ def _data_problems(spec: RunSpec, prepared: Prepared, planned: Sequence[PlannedT
     for field, weighted in _weighted(spec):
         for name in weighted:
             if name not in names:
-                yield Problem("UnknownDelta", f"{field}: there is no delta {name}{_instead(name, names)}.")
+                yield Problem("UnknownDelta", f"{field}: there is no delta {name}{instead(name, names)}.")
     for entry in spec.search.space.deltas or []:
         if not any(matches(entry.match, name) for name in names):
             yield Problem(
@@ -132,7 +132,8 @@ def _weighted(spec: RunSpec) -> Iterator[tuple[str, Iterable[str]]]:
         yield f"baselines.manual.{manual.name}.weights", manual.weights
 
 
-def _instead(name: str, names: Sequence[str]) -> str:
+def instead(name: str, names: Sequence[str]) -> str:
+    """Return the name that was meant, most likely, as the end of a sentence; nothing where none is near."""
     near = get_close_matches(name, names, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 

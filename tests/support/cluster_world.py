@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from autollm.contract.exit_codes import ExitCode
-from autollm.contract.pod import CONTAINER, TASK_ANNOTATION, unpack_task
+from autollm.contract.pod import CONTAINER, MANAGED_BY_LABEL, TASK_ANNOTATION, TASK_LABEL, unpack_task
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
 from autollm.plan.landscape import is_pending
 from autollm.resources.facts import PublishedRevision
@@ -163,12 +163,16 @@ class ClusterWorld:
 
     def running(self) -> list[str]:
         """Return what could end next: Jobs, and trials whose evaluator is there."""
-        jobs = [job for job in self.all(JOBS) if not _ended(job) and not job["spec"].get("suspend")]
+        jobs = [
+            job
+            for job in self.all(JOBS)
+            if MANAGED_BY_LABEL in job["metadata"].get("labels", {}) and not _ended(job) and not job["spec"].get("suspend")
+        ]
         tasks = {job["metadata"]["name"]: task_of(job) for job in jobs}
         slots = {
             (task.run, slot) for job in jobs if isinstance(task := task_of(job), EvaluateTask) for slot in range(job["spec"]["parallelism"])
         }
-        trials = [trial for trial in map(MergeTrial.parse, self.all(TRIALS)) if is_pending(trial)]
+        trials = [trial for trial in self.trials() if is_pending(trial)]
         errands = [name for name, task in tasks.items() if not isinstance(task, EvaluateTask)]
         return errands + sorted(trial.metadata.name for trial in trials if (trial.spec.run, trial.spec.slot) in slots)
 
@@ -219,7 +223,8 @@ class ClusterWorld:
 
     def jobs(self, task: str = "") -> list[str]:
         """Return the names of the Jobs, of all or of one kind of task."""
-        return [job["metadata"]["name"] for job in self.all(JOBS) if task in ("", job["metadata"]["labels"]["autollm.dev/task"])]
+        found = {job["metadata"]["name"]: job["metadata"].get("labels", {}).get(TASK_LABEL) for job in self.all(JOBS)}
+        return [name for name, label in found.items() if task in ("", label)]
 
     def run(self, name: str = "demo") -> AutoLLMRun:
         """Return a run."""
@@ -227,7 +232,8 @@ class ClusterWorld:
 
     def trials(self, split: str = "") -> list[MergeTrial]:
         """Return the trials, of all or of one split, by number."""
-        found = [trial for trial in map(MergeTrial.parse, self.all(TRIALS)) if split in ("", trial.spec.split)]
+        ours = [row for row in self.all(TRIALS) if "run" in row["spec"]]
+        found = [trial for trial in map(MergeTrial.parse, ours) if split in ("", trial.spec.split)]
         return sorted(found, key=lambda trial: (trial.spec.split, trial.spec.number, trial.metadata.name))
 
     def conditions(self, name: str = "demo") -> dict[str, tuple[str, str]]:
@@ -271,8 +277,8 @@ class ClusterWorld:
         )
 
     def _report(self, task: AnyTask, job: Document) -> None:
-        run = self.run(task.run)
-        published = run.status.published if run.status else None
+        stored = self.get(RUNS, task.run).get("status", {}).get("published")
+        published = PublishedRevision.parse(stored) if stored else None
         match task:
             case PrepareTask():
                 prepared = synthetic.prepared(task, self.deltas, published)

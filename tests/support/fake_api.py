@@ -6,7 +6,7 @@ import marshal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from autollm_operator.api.port import FIELD_MANAGER, AlreadyExistsError, ConflictError, Document, InvalidError, NotFoundError, Propagation
 from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
@@ -15,6 +15,7 @@ from support.managed_fields import OwnedStatus
 WITH_STATUS = frozenset({RUNS, TRAININGS, TRIALS, JOBS, PODS})
 BY_KIND = {resource.kind: resource for resource in WITH_STATUS}
 
+T = TypeVar("T")
 When = Literal["before", "after"]
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -257,9 +258,10 @@ class FakeApi:
                 self._finish(owner, held=self.holds)
 
 
-def _copy(document: Any) -> Any:
+def _copy(document: T) -> T:
     """Return a copy of JSON values: several times as fast as `deepcopy`, and tests copy a lot."""
-    return marshal.loads(marshal.dumps(document))
+    copied: T = marshal.loads(marshal.dumps(cast("Any", document)))
+    return copied
 
 
 class FakeApiAs:

@@ -22,8 +22,8 @@ from autollm.plan.actions import (
     candidate_trial,
 )
 from autollm.plan.conditions import settle
-from autollm.plan.landscape import is_pending
 from autollm.plan.step import Verdict
+from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrialStatus
 from autollm.resources.metadata import Failure
 from autollm.resources.workers import Workers
@@ -32,6 +32,7 @@ from autollm_operator.api.port import Api, ConflictError, Document
 from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS, TRIALS
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
+from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView, Owner
 from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
 from autollm_operator.reconcile.children import NotYet, Obstacle, Parent, create
@@ -100,23 +101,17 @@ def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
 
 def set_training_status(hands: Hands, subject: Subject, action: SetTrainingStatus) -> bool:
     """Write the status fields of a training that the planner owns."""
-    training = hands.cache.training(Key(TRAININGS.kind, subject.parent.namespace, action.name))
-    if training is None:
-        raise NotYet(f"the DeltaTraining {action.name} is not there any more")
-    return hands.statuses.write(TRAININGS, training, action.status)
+    return hands.statuses.write(TRAININGS, _training(hands, subject, action.name), action.status)
 
 
 def set_training_workers(hands: Hands, subject: Subject, action: SetTrainingWorkers) -> bool:
     """Write what the pods of a training may use: the Job that is made for it next is made so."""
-    key = Key(TRAININGS.kind, subject.parent.namespace, action.name)
-    training = hands.cache.training(key)
-    if training is None or training.value is None:
-        raise NotYet(f"the DeltaTraining {action.name} is not there any more")
-    change = _merge_patch(training.value.spec.workers.document(), action.workers.document())
+    training = _training(hands, subject, action.name)
+    change = _merge_patch(training.value.spec.workers.document() if training.value else {}, action.workers.document())
     if not change:
         return False
     patch = {"metadata": {"uid": training.uid}, "spec": {"workers": change}}
-    hands.cache.put(TRAININGS, hands.api.patch(TRAININGS, key.namespace, key.name, patch))
+    hands.cache.put(TRAININGS, hands.api.patch(TRAININGS, training.namespace, training.name, patch))
     return True
 
 
@@ -136,7 +131,10 @@ def _merge_patch(before: Document, after: Document) -> Document:
 def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
     """Create the Job of a task, in place of one that failed for an earlier generation of the spec."""
     parent = subject.parent
-    owner = _training_owner(hands, parent, action.task) if isinstance(action.task, TrainTask) else parent.owner
+    owner = parent.owner
+    if isinstance(action.task, TrainTask):
+        training = _training(hands, subject, action.task.training)
+        owner = Owner(TRAININGS.kind, training.name, training.uid)
     if (known := _known_job(hands, owner, parent, action.task.id)) is not None:
         return known
     try:
@@ -185,7 +183,7 @@ def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) 
 def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
     """Delete a Job from its pods upward: they save and end, and until then the Job stands for a task that runs."""
     job = hands.cache.job(subject.parent.namespace, name)
-    if job is not None and not job.deleting:
+    if job is not None and not job.deleting and _is_ours(hands, subject, job):
         hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Foreground")
     # What follows from it comes as an event: the Job is being deleted, and then gone.
     return False
@@ -194,7 +192,7 @@ def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
 def restart_evaluator(hands: Hands, subject: Subject, action: RestartEvaluator) -> bool:
     """Delete the pod of one index; the Job controller makes another as soon as it is gone."""
     job = hands.cache.job(subject.parent.namespace, action.id)
-    for pod in hands.cache.pods(job.uid) if job is not None else ():
+    for pod in hands.cache.pods(job.uid) if job is not None and job.owner == subject.parent.owner else ():
         if pod.index == action.slot and pod.started is not None and not pod.deleting:
             hands.api.delete(PODS, pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
     return False
@@ -216,8 +214,8 @@ def fail_trial(hands: Hands, subject: Subject, action: FailTrial) -> bool:
     """Write a failure in place of the result of a trial; a result that was there first stands."""
     key = Key(TRIALS.kind, subject.parent.namespace, action.name)
     trial = hands.cache.trial(key)
-    if trial is None or trial.value is None or not is_pending(trial.value):
-        return trial is not None
+    if trial is None or trial.value is None or subject.uid not in (trial.uid, trial.owner.uid if trial.owner else ""):
+        return False
     metadata = {"uid": trial.uid, "resourceVersion": str(trial.version)}
     patch = {"metadata": metadata, "status": failed_status(action.failure, trial.generation, subject.now).document()}
     try:
@@ -234,11 +232,19 @@ def failed_status(failure: Failure, generation: int, now: datetime) -> MergeTria
     return MergeTrialStatus(observed_generation=generation, conditions=settle(None, [verdict], generation, now), failure=failure)
 
 
-def _training_owner(hands: Hands, parent: Parent, task: TrainTask) -> Owner:
-    training = hands.cache.training(Key(TRAININGS.kind, parent.namespace, task.training))
-    if training is None:
-        raise NotYet(f"the DeltaTraining {task.training} is not there any more")
-    return Owner(TRAININGS.kind, training.name, training.uid)
+def _training(hands: Hands, subject: Subject, name: str) -> Parsed[DeltaTraining]:
+    """Return a training of the subject's, or the subject itself; one of the same name that is somebody else's is not touched."""
+    training = hands.cache.training(Key(TRAININGS.kind, subject.parent.namespace, name))
+    if training is None or subject.uid not in (training.uid, training.owner.uid if training.owner else ""):
+        raise NotYet(f"the DeltaTraining {name} is not there any more")
+    return training
+
+
+def _is_ours(hands: Hands, subject: Subject, job: JobView) -> bool:
+    if job.owner is None or job.owner == subject.parent.owner:
+        return job.owner is not None
+    training = hands.cache.training(Key(TRAININGS.kind, job.namespace, job.owner.name))
+    return training is not None and training.uid == job.owner.uid and training.owner == subject.parent.owner
 
 
 def _known_job(hands: Hands, owner: Owner, parent: Parent, name: str) -> bool | None:

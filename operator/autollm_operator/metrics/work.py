@@ -31,12 +31,13 @@ class ObservedJob:
 
     @property
     def state(self) -> JobState:
-        """How far it is; one that is neither suspended nor at its end waits until a pod runs."""
+        """How far it is; it waits where it has no pod, or where none runs and one is still to: those that ended all count as running."""
         if self.job.outcome is not None:
             return "complete" if self.job.outcome == "Complete" else "failed"
         if self.job.suspended:
             return "suspended"
-        return "running" if self.at_work else "waiting"
+        pending = any(pod.phase == "Pending" for pod in self.pods)
+        return "running" if self.at_work or (self.pods and not pending) else "waiting"
 
 
 def job_samples(jobs: Sequence[ObservedJob]) -> Iterator[Sample]:

@@ -98,7 +98,7 @@ def test_a_search_under_way(world: World) -> None:
     assert scraped.one("autollm_run_best_standard_error") == float(status.best.standard_error)
     assert scraped.by("autollm_run_weight", "delta") == {name: float(weight) for name, weight in status.best.weights.items()}
     ended = [trial for trial in world.trials.values() if trial.status is not None and trial.status.score is not None]
-    latest = max(ended, key=lambda trial: trial.spec.number)
+    latest = max(ended, key=lambda trial: trial.spec.place)
     assert latest.status is not None
     assert latest.status.score is not None
     assert scraped.one("autollm_run_last_score") == float(latest.status.score)

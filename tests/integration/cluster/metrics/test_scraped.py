@@ -1,0 +1,123 @@
+"""A real Prometheus scrapes a real operator of a real API server, through the life of a run, a restart, and the run's deletion."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from charts.dashboard.panels import SECTIONS, Query
+from cluster.cluster import Cluster
+from cluster.connection import APPLY
+from cluster.waiting import wait_until
+from docs.monitoring_page import Asked, ask
+from support.cluster_run import ClusterRun
+from support.operator_process import OperatorProcess, running_operator
+from support.prometheus import RULES, Prometheus, prometheus
+from support.simulated_pods import SimulatedPods
+
+SECONDS = {"train": 10.0, "trial": 0.3}
+QUERIES = [query for section in SECTIONS for panel in section.panels for query in panel.queries]
+RECORDED = re.findall(r"record: (\S+)", RULES.read_text())
+FROM_RUNS = re.compile(r"autollm_(?:run|trial|reused)\w*\{")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run that has ended, the operator that looks after it, and the Prometheus that has scraped it all along."""
+
+    run: ClusterRun
+    operator: OperatorProcess
+    server: Prometheus
+    asked: Asked
+
+    def series(self) -> list[str]:
+        """Return the run's series, as the operator tells them now."""
+        return sorted(line for line in self.operator.metrics().splitlines() if FROM_RUNS.match(line) and f'"{self.run.name}"' in line)
+
+    def known(self) -> list[str]:
+        """Return the names of the run's series that Prometheus knows of now."""
+        of_run = f'{{namespace="{self.run.namespace}", run="{self.run.name}"}}'
+        return sorted({labels.get("__name__", "") for labels, _ in self.server.query(of_run)})
+
+
+@pytest.fixture(scope="module")
+def watched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder, namespace = tmp_path_factory.mktemp("scraped"), cluster.namespace()
+    run = ClusterRun(cluster, namespace, "bot")
+    pods = SimulatedPods(cluster.admin, namespace, seconds=lambda what: SECONDS.get(what, 0.5))
+    with running_operator(folder, cluster.kubeconfig, namespace) as operator, pods:
+        operator.wait_ready()
+        with prometheus(folder, targets=[f"127.0.0.1:{operator.port}"]) as server:
+            begin = time.time()
+            run.apply(search={"trials": 12, "optimizer": {"random": None, "bayesian": {}}})
+            _report_progress(run)
+            wait_until(lambda: bool(server.query("autollm_run_training_loss")), "no progress of a training was scraped")
+            run.wait("Succeeded", "True", "Published", seconds=120)
+            wait_until(lambda: bool(server.query("autollm_run_published_revision == 1")), "no revision was scraped")
+            yield Watched(run, operator, server, Asked(server.url, begin, time.time(), namespace=namespace))
+    cluster.delete_namespace(namespace)
+
+
+def _report_progress(run: ClusterRun) -> None:
+    """Report for every training, as its worker does."""
+    run.until(lambda: len(run.jobs("train")) == 2, "there are no trainings")
+    for training in run.children("deltatrainings"):
+        name = training["metadata"]["name"]
+        status = {"progress": {"step": 10, "steps": 40, "loss": "1.5", "tokensPerSecond": 900}}
+        document: dict[str, Any] = {"apiVersion": "autollm.dev/v1alpha1", "kind": "DeltaTraining", "metadata": {"name": name}}
+        path = f"{run.of('deltatrainings', name)}/status?fieldManager=autollm-progress&force=true"
+        run.cluster.admin.expect("PATCH", path, document | {"status": status}, content_type=APPLY)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.expression)
+def test_every_query_of_the_dashboard_gives_data(watched: Watched, query: Query) -> None:
+    assert ask(watched.asked, query)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_recording_rule_gives_data(watched: Watched, name: str) -> None:
+    assert ask(replace(watched.asked, end=time.time()), Query(name, ""))
+
+
+def test_every_rule_is_evaluated_without_error(watched: Watched) -> None:
+    wait_until(lambda: all(rule["health"] != "unknown" for rule in watched.server.rules()), "rules were not evaluated")
+    assert {rule["name"]: rule.get("lastError") for rule in watched.server.rules() if rule["health"] != "ok"} == {}
+
+
+def test_no_alert_is_raised_by_a_run_that_went_well(watched: Watched) -> None:
+    wait_until(lambda: not watched.server.query("ALERTS"), f"there are alerts: {watched.server.query('ALERTS')}")
+
+
+def test_the_namespace_is_the_runs_own(watched: Watched) -> None:
+    assert {labels["namespace"] for labels, _ in watched.server.query("autollm_run_info")} == {watched.run.namespace}
+    assert watched.server.query('{exported_namespace!=""}') == []
+
+
+def test_the_numbers_are_those_of_the_status(watched: Watched) -> None:
+    status, of_run = watched.run.status(), f'{{run="{watched.run.name}"}}'
+    assert [value for _, value in watched.server.query(f"autollm_run_best_score{of_run}")] == [float(status["best"]["score"])]
+    weights = {labels["delta"]: value for labels, value in watched.server.query(f"autollm_run_weight{of_run}")}
+    assert weights == {name: float(weight) for name, weight in status["best"]["weights"].items()}
+    tested = {labels["row"]: value for labels, value in watched.server.query(f"autollm_run_test_score{of_run}")}
+    assert tested == {row["name"]: float(row["test"]["score"]) for row in status["results"] if "test" in row}
+
+
+def test_an_operator_that_was_killed_tells_the_same_when_it_is_back(watched: Watched) -> None:
+    before = watched.series()
+    assert len(before) > 50
+    watched.operator.kill()
+    watched.operator.start()
+    watched.operator.wait_ready()
+    assert watched.series() == before
+
+
+def test_a_deleted_run_leaves_no_series(watched: Watched) -> None:
+    wait_until(lambda: bool(watched.known()), "the run is not scraped")
+    watched.run.delete()
+    wait_until(lambda: not watched.known(), f"series are left of a run that is gone: {watched.known()}", seconds=60)
+    assert watched.series() == []

@@ -16,7 +16,7 @@ from autollm.cli.summary import module_summary
 from autollm.errors import AutoLLMError, DocumentError, Interrupted
 
 GROUP = "autollm.commands"
-USUAL_ORDER = ("init", "validate", "run", "status", "watch", "report", "compare", "rollback", "merge")
+USUAL_ORDER = ("init", "validate", "plan", "run", "status", "watch", "logs", "report", "compare", "retry", "rollback", "merge")
 FAILED, WRONG_USAGE, INTERRUPTED, STOPPED = 1, 2, 130, 143
 
 

@@ -1,0 +1,28 @@
+"""Try again what failed in a cluster.
+
+What is finished is not repeated.
+"""
+
+from __future__ import annotations
+
+import click
+
+from autollm.cli.place import ClusterPlace, FolderPlace, with_place
+
+
+@click.command(name="retry")
+@with_place
+@click.option(
+    "--look-again", is_flag=True, help="Look for everything in sources and artifacts again, too; what is there is not made again."
+)
+def command(place: FolderPlace | ClusterPlace, look_again: bool) -> None:
+    """Have tried again what failed in the run alr/NAME; of a run in a folder, `autollm run` does so by itself.
+
+    The failed Jobs and trials are deleted, whose place the operator then fills.
+    """
+    if isinstance(place, FolderPlace):
+        raise click.UsageError(f"{place.name} is a folder: run `autollm run` with its document again, and what failed is tried again")
+    removed = place.cluster.retry(place.run, look_again=look_again)
+    for name in removed:
+        click.echo(f"removed {name}")
+    click.echo("The operator tries again." if removed else f"{place.name} has nothing that failed: there is nothing to try again.")

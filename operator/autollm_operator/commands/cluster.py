@@ -1,0 +1,68 @@
+"""A namespace of a cluster, as `autollm status alr/NAME` and the like look into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kubernetes import client, config
+
+from autollm.cli.place import Kind
+from autollm.errors import DocumentError
+from autollm.report.state import RunState
+from autollm_operator.api.client import KubernetesApi
+from autollm_operator.api.login import configuration
+from autollm_operator.commands.logs import Pods, follow_logs, read_logs
+from autollm_operator.commands.objects import read_run, read_trainings, read_trials
+from autollm_operator.commands.retry import retry_run
+
+MANAGER = "autollm-cli"
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class KubernetesCluster:
+    """The objects and logs of one namespace, read as whoever the kubeconfig says."""
+
+    def __init__(self, settings: client.Configuration, namespace: str) -> None:
+        self.namespace = namespace
+        self._api = KubernetesApi(settings, manager=MANAGER)
+        self._settings = settings
+
+    def outline(self, run: str) -> RunState:
+        """Return a run with its trainings, without its trials."""
+        found, uid = read_run(self._api, self.namespace, run)
+        return RunState(found, read_trainings(self._api, self.namespace, run, uid), ())
+
+    def state(self, run: str) -> RunState:
+        """Return a run with all its children."""
+        found, uid = read_run(self._api, self.namespace, run)
+        trainings = read_trainings(self._api, self.namespace, run, uid)
+        return RunState(found, trainings, read_trials(self._api, self.namespace, run, uid))
+
+    def logs(self, kind: Kind, name: str, task: str | None, *, follow: bool) -> Iterator[tuple[str, str]]:
+        """Yield the lines of the logs of an object's workers, each with the name of its pod."""
+        pods = Pods(self._api, self._settings, self.namespace, kind, name, task)
+        return follow_logs(pods) if follow else read_logs(pods)
+
+    def retry(self, run: str, *, look_again: bool) -> Sequence[str]:
+        """Remove what failed and return what was removed."""
+        return retry_run(self._api, self.namespace, run, look_again=look_again)
+
+
+def open_cluster(namespace: str | None, context: str | None) -> KubernetesCluster:
+    """Return the namespace that is meant; None stands for what kubectl would take."""
+    settings = configuration(context=context)
+    return KubernetesCluster(settings, namespace or _usual_namespace(context))
+
+
+def _usual_namespace(context: str | None) -> str:
+    """Return the namespace of the context, in a pod without kubeconfig the pod's own, else `default`."""
+    try:
+        contexts, current = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))  # type: ignore[no-untyped-call]  # the client has no types here
+    except config.ConfigException:
+        return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
+    chosen = next((one for one in contexts if one["name"] == context), None) if context else current
+    if chosen is None:
+        raise DocumentError(f"--context {context}: the kubeconfig has {', '.join(sorted(one['name'] for one in contexts))}")
+    return str(chosen["context"].get("namespace") or "default")

@@ -1,0 +1,112 @@
+"""What a command is about: a folder, or an object in a cluster, which is opened by an entry point of another package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import autollm.cli.place
+from autollm.cli import main
+from autollm.cli.place import Kind
+from autollm.report.state import RunState, read_state
+from support.sample_run import write_sample_run
+
+
+class OneRunCluster:
+    """A cluster with one run, and what was asked of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[tuple[object, ...]] = []
+
+    def outline(self, run: str) -> RunState:
+        self.asked.append(("outline", run))
+        return read_state(self.folder)
+
+    def state(self, run: str) -> RunState:
+        self.asked.append(("state", run))
+        return read_state(self.folder)
+
+    def logs(self, kind: Kind, name: str, task: str | None, *, follow: bool) -> Iterator[tuple[str, str]]:
+        self.asked.append(("logs", kind, name, task, follow))
+        yield "pod", "line"
+
+    def retry(self, run: str, *, look_again: bool) -> Sequence[str]:
+        self.asked.append(("retry", run, look_again))
+        return []
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OneRunCluster:
+    opened = OneRunCluster(write_sample_run(tmp_path))
+
+    def opens(namespace: str | None, context: str | None) -> OneRunCluster:
+        opened.asked.append(("open", namespace, context))
+        return opened
+
+    class Point(EntryPoint):
+        def load(self) -> object:
+            return opens
+
+    monkeypatch.setattr(autollm.cli.place, "entry_points", lambda *, group: [Point("fake", "fake:open", group)])
+    return opened
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("run", ["alr/quickstart", "autollmrun/quickstart", "autollmruns.autollm.dev/quickstart"])
+def test_a_run_in_a_cluster_is_written_as_for_kubectl(cluster: OneRunCluster, run: str) -> None:
+    result = call("status", run, "-n", "team-a", "--context", "prod")
+    assert result.exit_code == 0, result.output
+    assert cluster.asked == [("open", "team-a", "prod"), ("outline", "quickstart")]
+
+
+def test_a_report_is_of_the_whole_run_and_goes_where_it_is_asked_to(cluster: OneRunCluster, tmp_path: Path) -> None:
+    assert call("report", "alr/quickstart", "--out", tmp_path / "here").exit_code == 0
+    assert ("state", "quickstart") in cluster.asked
+    assert (tmp_path / "here" / "report.html").is_file()
+
+
+def test_logs_are_of_any_kind_and_each_line_says_whose_it_is(cluster: OneRunCluster) -> None:
+    assert call("logs", "mt/quickstart-1", "--follow").stdout == "pod  line\n"
+    assert cluster.asked[-1] == ("logs", "MergeTrial", "quickstart-1", None, True)
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "report", "retry"])
+def test_other_commands_are_about_runs(cluster: OneRunCluster, command: str) -> None:
+    result = call(command, "dt/quickstart-1")
+    assert result.exit_code == 2
+    assert "dt/quickstart-1 is no run" in result.stderr
+    assert cluster.asked == []
+
+
+def test_a_folder_has_no_namespace(tmp_path: Path) -> None:
+    result = call("status", tmp_path, "-n", "team-a")
+    assert result.exit_code == 2
+    assert "is a folder: write alr/NAME" in result.stderr
+
+
+def test_a_folder_called_like_a_kind_is_written_with_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sample_run(tmp_path)
+    (tmp_path / "runs").rename(tmp_path / "alr")
+    monkeypatch.chdir(tmp_path)
+    assert call("status", "./alr/quickstart").stdout.startswith("quickstart  succeeded")
+
+
+def test_without_the_operators_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autollm.cli.place, "entry_points", lambda *, group: [])
+    result = call("status", "alr/quickstart")
+    assert result.exit_code == 2
+    assert "pip install 'autollm[operator]'" in result.stderr
+
+
+def test_a_folder_needs_no_retry(tmp_path: Path) -> None:
+    result = call("retry", write_sample_run(tmp_path))
+    assert result.exit_code == 2
+    assert "`autollm run` with its document again" in result.stderr

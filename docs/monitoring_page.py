@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -206,7 +206,13 @@ def main() -> None:
     parser.add_argument("--run", default=".*", help="a regular expression")
     given = parser.parse_args()
     end = given.until if given.until is not None else time.time()
-    given.page.write_text(render(Asked(given.server, end - 3600 * given.hours, end, given.namespace, given.run)), encoding="utf-8")
+    try:
+        page = render(Asked(given.server, end - 3600 * given.hours, end, given.namespace, given.run))
+    except URLError as error:
+        parser.error(f"no Prometheus answers at {given.server}: {error.reason}")
+    except RuntimeError as error:
+        parser.error(str(error))
+    given.page.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -68,18 +68,17 @@ def _progress(training: DeltaTraining) -> Iterator[Sample]:
 
 
 def gpu_samples(run: AutoLLMRun, trainings: Sequence[DeltaTraining], trial_seconds: float) -> Iterator[Sample]:
-    """Yield the GPU hours of what was made; the GPUs are those that the run's document asks for now."""
-    train, evaluate = run.spec.workers.train, run.spec.workers.evaluate
-    trained = sum(_seconds(training) for training in trainings)
-    yield Sample(s.GPU_HOURS, ("train",), trained * train.resources.gpus * train.nodes / 3600)
-    yield Sample(s.GPU_HOURS, ("evaluate",), trial_seconds * evaluate.resources.gpus / 3600)
+    """Yield the GPU hours of what was made; the GPUs are those that each training asks for, and of trials, the run does."""
+    trained = sum(_gpu_seconds(training) for training in trainings)
+    yield Sample(s.GPU_HOURS, ("train",), trained / 3600)
+    yield Sample(s.GPU_HOURS, ("evaluate",), trial_seconds * run.spec.workers.evaluate.resources.gpus / 3600)
 
 
-def _seconds(training: DeltaTraining) -> float:
-    status = training.status
+def _gpu_seconds(training: DeltaTraining) -> float:
+    status, workers = training.status, training.spec.workers.train
     if status is None or status.delta is None or status.delta.seconds is None or status.reused:
         return 0.0
-    return float(status.delta.seconds)
+    return float(status.delta.seconds) * workers.resources.gpus * workers.nodes
 
 
 def reused(trainings: Sequence[DeltaTraining]) -> int:

@@ -169,11 +169,10 @@ class ClusterWorld:
             if MANAGED_BY_LABEL in job["metadata"].get("labels", {}) and not _ended(job) and not job["spec"].get("suspend")
         ]
         tasks = {job["metadata"]["name"]: task_of(job) for job in jobs}
-        slots = {
-            (task.run, slot) for job in jobs if isinstance(task := task_of(job), EvaluateTask) for slot in range(job["spec"]["parallelism"])
-        }
+        pools = [(task.run, job) for job in jobs if isinstance(task := task_of(job), EvaluateTask) and task.trial is None]
+        slots = {(run, slot) for run, job in pools for slot in range(job["spec"]["parallelism"])}
         trials = [trial for trial in self.trials() if is_pending(trial)]
-        errands = [name for name, task in tasks.items() if not isinstance(task, EvaluateTask)]
+        errands = [name for name, task in tasks.items() if not isinstance(task, EvaluateTask) or task.trial is not None]
         return errands + sorted(trial.metadata.name for trial in trials if (trial.spec.run, trial.spec.slot) in slots)
 
     def finish(self, name: str) -> None:
@@ -234,7 +233,7 @@ class ClusterWorld:
         """Return the trials, of all or of one split, by number."""
         ours = [row for row in self.all(TRIALS) if "run" in row["spec"]]
         found = [trial for trial in map(MergeTrial.parse, ours) if split in ("", trial.spec.split)]
-        return sorted(found, key=lambda trial: (trial.spec.split, trial.spec.number, trial.metadata.name))
+        return sorted(found, key=lambda trial: (trial.spec.split, trial.spec.place, trial.metadata.name))
 
     def conditions(self, name: str = "demo") -> dict[str, tuple[str, str]]:
         """Return status and reason of every condition of a run."""
@@ -277,7 +276,7 @@ class ClusterWorld:
         )
 
     def _report(self, task: AnyTask, job: Document) -> None:
-        stored = self.get(RUNS, task.run).get("status", {}).get("published")
+        stored = (self.find(RUNS, task.run) or {}).get("status", {}).get("published")
         published = PublishedRevision.parse(stored) if stored else None
         match task:
             case PrepareTask():
@@ -296,7 +295,8 @@ class ClusterWorld:
             case PinTask():
                 self._apply("autollm-publish", RUNS, task.run, {"published": synthetic.pinned(task, self.revisions).document()})
             case EvaluateTask():
-                raise AssertionError("evaluators do not end by themselves")
+                assert task.trial is not None, "evaluators of a search do not end by themselves"
+                self._finish_trial(task.trial)
 
     def _apply(self, manager: str, resource: Resource, name: str, status: Document) -> None:
         metadata = {"name": name, "namespace": NAMESPACE}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from autollm.plan.landscape import is_pending
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
@@ -52,7 +53,7 @@ class Cache:
         self._trials: Table[Parsed[MergeTrial]] = Table()
         self._jobs: Table[JobView] = Table()
         self._pods: Table[PodView] = Table()
-        # Trials that somebody made by hand, by the run that they name: they wait for its deltas.
+        # Trials that somebody made by hand and that have no outcome, by the run that they name: they wait for its deltas.
         self._by_hand: dict[tuple[str, str], set[str]] = {}
         self._kinds = {
             RUNS: _Kind(self._runs, parse_run, self._wakes_of_run),
@@ -135,8 +136,8 @@ class Cache:
         """Return everything that is reconciled: the runs, and the trainings and trials that belong to none."""
         with self._lock:
             runs = {_key(RUNS, row) for row in self._runs}
-            trainings = {_key(TRAININGS, row) for row in self._trainings if not _is_of_a_run(row.owner)}
-            return frozenset(runs | trainings | {_key(TRIALS, row) for row in self._trials if not _is_of_a_run(row.owner)})
+            trainings = {_key(TRAININGS, row) for row in self._trainings if not is_of_a_run(row.owner)}
+            return frozenset(runs | trainings | {_key(TRIALS, row) for row in self._trials if not is_of_a_run(row.owner)})
 
     def _take(self, kind: _Kind, row: Any) -> frozenset[Key]:
         with self._lock:
@@ -161,8 +162,13 @@ class Cache:
             return kind.wakes(gone)
 
     def _file_by_hand(self, row: Parsed[MergeTrial]) -> None:
-        if row.value is not None and not _is_of_a_run(row.owner):
-            self._by_hand.setdefault((row.namespace, row.value.spec.run), set()).add(row.name)
+        if row.value is None or is_of_a_run(row.owner):
+            return
+        waiting = self._by_hand.setdefault((row.namespace, row.value.spec.run), set())
+        if is_pending(row.value):
+            waiting.add(row.name)
+        else:
+            waiting.discard(row.name)
 
     def _wakes_of_run(self, row: Parsed[AutoLLMRun]) -> frozenset[Key]:
         waiting = self._by_hand.get((row.namespace, row.name), ())
@@ -175,7 +181,7 @@ class Cache:
         return self._wakes_of_child(TRIALS, row)
 
     def _wakes_of_child(self, resource: Resource, row: Parsed[Any]) -> frozenset[Key]:
-        if row.owner is None or not _is_of_a_run(row.owner):
+        if row.owner is None or not is_of_a_run(row.owner):
             return frozenset({_key(resource, row)})
         run = self._runs.find(row.owner.uid)
         # One that is not known yet, or no more, sees its children when it comes.
@@ -200,5 +206,6 @@ def _key(resource: Resource, row: Parsed[Any]) -> Key:
     return Key(resource.kind, row.namespace, row.name)
 
 
-def _is_of_a_run(owner: Owner | None) -> bool:
+def is_of_a_run(owner: Owner | None) -> bool:
+    """Say whether an object belongs to a run, which then is looked at in its place."""
     return owner is not None and owner.kind == RUNS.kind

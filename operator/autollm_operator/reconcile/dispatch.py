@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
+from autollm.resources.delta_training import DeltaTraining
+from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
 from autollm_operator.api.port import Api, ConflictError, NotFoundError
-from autollm_operator.api.resources import RUNS
-from autollm_operator.cache.cache import Cache
+from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
+from autollm_operator.cache.cache import Cache, is_of_a_run
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import Owner
 from autollm_operator.reconcile.actions import Hands, Subject
+from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial, say_unreadable
 from autollm_operator.reconcile.attempts import SOON
 from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.obstacles import Obstacles
-from autollm_operator.reconcile.run import reconcile_run, say_unreadable
+from autollm_operator.reconcile.run import reconcile_run
 from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
 from autollm_operator.settings import Settings
+
+KINDS = {resource.kind: resource for resource in (RUNS, TRAININGS, TRIALS)}
 
 
 class Reconciler:
@@ -43,23 +49,45 @@ class Reconciler:
 
         Raises the errors of the API that may pass: the queue tries again later and later.
         """
-        row = self._cache.run(key) if key.kind == RUNS.kind else None
+        resource = KINDS[key.kind]
+        row = self._row(resource, key)
         self._forget_others(key, row.uid if row else None)
-        if row is None or row.deleting:
+        if row is None or row.deleting or is_of_a_run(row.owner):
             return None
         try:
-            return self._reconcile_run(key, row)
+            return self._pass(resource, key, row)
         except (NotFoundError, ConflictError):
             return SOON.total_seconds()
 
-    def _reconcile_run(self, key: Key, row: Parsed[AutoLLMRun]) -> float | None:
-        owner = Owner(RUNS.kind, row.name, row.uid)
-        workers = row.value.spec.workers if row.value else Workers()
-        subject = Subject(key, Parent(owner, row.namespace, row.name, row.generation), workers, self._clock())
-        if row.value is None:
-            say_unreadable(self._hands, row, subject)
-            return None
-        return reconcile_run(self._hands, self._obstacles, row, row.value, subject)
+    def _row(self, resource: Resource, key: Key) -> Parsed[Any] | None:
+        if resource == RUNS:
+            return self._cache.run(key)
+        return self._cache.training(key) if resource == TRAININGS else self._cache.trial(key)
+
+    def _pass(self, resource: Resource, key: Key, row: Parsed[Any]) -> float | None:
+        parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, row.generation)
+        subject = Subject(key, parent, self._workers(row), self._clock())
+        match row.value:
+            case AutoLLMRun() as run:
+                return reconcile_run(self._hands, self._obstacles, row, run, subject)
+            case DeltaTraining() as training:
+                return reconcile_training(self._hands, self._obstacles, row, training, subject)
+            case MergeTrial() as trial:
+                return reconcile_trial(self._hands, self._obstacles, row, trial, subject)
+            case _:
+                say_unreadable(self._hands, resource, row, subject.now)
+                return None
+
+    def _workers(self, row: Parsed[Any]) -> Workers:
+        """Return what the pods may look like: as the run says, or the training itself."""
+        match row.value:
+            case AutoLLMRun() | DeltaTraining() as value:
+                return value.spec.workers
+            case MergeTrial() as trial:
+                run = self._cache.run(Key(RUNS.kind, row.namespace, trial.spec.run))
+                return run.value.spec.workers if run is not None and run.value is not None else Workers()
+            case _:
+                return Workers()
 
     def _forget_others(self, key: Key, uid: str | None) -> None:
         """Drop what is known of an object that had this key before."""

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from autollm.plan.problems import Problem
-from autollm.resources.run import Artifacts, RunSpec
+from autollm.resources.delta_training import DeltaTrainingSpec
+from autollm.resources.run import RunSpec
 from autollm.resources.workers import Workers
 from autollm_operator.settings import Settings
 
@@ -32,9 +33,10 @@ def refused_workers(workers: Workers, settings: Settings, where: str) -> Problem
     return None
 
 
-def refused_artifacts(artifacts: Artifacts, workers: Workers, where: str) -> Problem | None:
-    """Return why the pods of these workers cannot reach the artifacts, or None where they can."""
-    return next(_unreachable(iter([(where, artifacts.uri)]), workers), None)
+def refused_training(spec: DeltaTrainingSpec, settings: Settings) -> Problem | None:
+    """Return why a training that somebody made by hand cannot be carried out in this cluster, or None where it can."""
+    places = iter([("spec.model.uri", spec.model.uri), ("spec.artifacts.uri", spec.artifacts.uri)])
+    return refused_workers(spec.workers, settings, "spec.workers") or next(_unreachable(places, spec.workers), None)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

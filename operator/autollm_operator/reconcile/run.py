@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from autollm.plan.actions import AskCandidate, EnsureTrial, FailTrial
 from autollm.plan.plan import Plan, plan
-from autollm.plan.problems import Problem
 from autollm.plan.snapshot import Snapshot
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.run_status import RunStatus
@@ -46,12 +45,6 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
     looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), *attempts.looks]
     return min((look.total_seconds() for look in looks if look is not None), default=None)
-
-
-def say_unreadable(hands: Hands, row: Parsed[AutoLLMRun], subject: Subject) -> None:
-    """Say that this version of the operator cannot read a run, which a newer one has stored."""
-    problem = Problem("NotReadable", f"This version of the operator cannot read the run; upgrade it. {row.problem}")
-    hands.statuses.write_problem(RUNS, row, problem, subject.now)
 
 
 def _plan_with_trials(

@@ -58,7 +58,10 @@ class TestANameThatIsTaken:
         assert world.conditions()["Stalled"] == ("True", "NameTaken")
         assert world.conditions()["Reconciling"][0] == "False"
         assert f"{resource.kind} {name}" in world.message("Stalled")
-        assert world.get(resource, name) == foreign
+        assert (world.get(resource, name)["metadata"]["uid"], world.get(resource, name)["spec"]) == (
+            foreign["metadata"]["uid"],
+            foreign["spec"],
+        )
         writes = len(world.api.writes())
         wait(world)
         assert all(call.verb == "create" for call in world.api.writes()[writes:]), "while it stands the status is not written again"

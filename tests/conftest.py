@@ -13,6 +13,7 @@ from support.versitygw import S3Server, built_server
 
 if TYPE_CHECKING:
     from cluster.cluster import Cluster
+    from cluster.node import Node
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     else:
         with started(folder) as cluster:
             yield cluster
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A cluster of its own with a real node, which has the operator's and the runtime's images."""
+    from cluster import node as nodes
+    from cluster.python_images import operator_image, python_layer, runtime_image
+
+    if reason := nodes.missing():
+        pytest.fail(reason, pytrace=False)
+    folder = tmp_path_factory.mktemp("node")
+    images = tmp_path_factory.mktemp("images")
+    python = python_layer(images)
+    with nodes.node(folder) as started:
+        for write in (operator_image, runtime_image):
+            image = write(images, python)
+            started.load(image)
+            image.unlink()
+        yield started
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ _CLIENTS = {
     "controllers": ("system:kube-controller-manager", None),
     "scheduler": ("system:kube-scheduler", None),
     "kubelet": (f"system:node:{NODE}", "system:nodes"),
+    "proxy": ("system:kube-proxy", None),
+    "names": ("names", "system:masters"),
 }
 _SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", NODE)
 

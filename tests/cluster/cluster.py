@@ -63,11 +63,16 @@ class Cluster:
             raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def namespace(self, *, security: str = "privileged") -> str:
-        """Make a namespace that enforces a Pod Security Standard, with the workers' ServiceAccount in it, and return its name."""
+    def empty_namespace(self, *, security: str = "privileged") -> str:
+        """Make a namespace that enforces a Pod Security Standard and return its name; the chart gives it what workers need."""
         name = f"test-{uuid.uuid4().hex[:10]}"
         labels = {"pod-security.kubernetes.io/enforce": security}
         self.create("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        return name
+
+    def namespace(self, *, security: str = "privileged") -> str:
+        """Make a namespace with the workers' ServiceAccount in it and return its name."""
+        name = self.empty_namespace(security=security)
         self.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": WORKER}})
         self.allow(name, WORKER, _WORKER_RULES)
         return name

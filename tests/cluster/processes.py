@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -52,22 +53,22 @@ class Processes:
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal, such as SIGSTOP and SIGCONT for a program that hangs for a while."""
-        self._running[name].send_signal(number)
+        _signal(self._running[name], number)
 
     def kill(self, name: str) -> None:
         """End a program at once, as a crash would."""
         process = self._running.pop(name)
-        process.kill()
+        _signal(process, signal.SIGKILL)
         process.wait()
 
     def stop(self) -> None:
         """End all of them, kindly first."""
         for process in reversed(self._running.values()):
-            process.terminate()
-            process.send_signal(signal.SIGCONT)
+            _signal(process, signal.SIGTERM)
+            _signal(process, signal.SIGCONT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
-            process.kill()
+            _signal(process, signal.SIGKILL)
             process.wait()
         self._running.clear()
 
@@ -84,3 +85,9 @@ class Processes:
     def log(self, name: str) -> Path:
         """The file with a program's output."""
         return self.folder / f"{name}.log"
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a program's whole group: what it is run by does not hand signals on."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 VERSION = "v1.8.0"
 PACKAGE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
 REGION = "us-east-1"
+KEYS = {"ROOT_ACCESS_KEY": "autollm-test", "ROOT_SECRET_KEY": "autollm-test-secret"}
+"""The variables by which the server is told its owner's keys."""
+
 _READY_SECONDS = 30.0
 
 
@@ -71,24 +74,28 @@ class S3Server:
 def built_server(folder: Path, *, port: int | None = None) -> Iterator[S3Server]:
     """Run a server over `folder`; on a free port unless one is given. It ends with the block."""
     chosen = port if port is not None else free_port()
-    keys = {"ROOT_ACCESS_KEY": "autollm-test", "ROOT_SECRET_KEY": "autollm-test-secret"}
     data = folder / "buckets"
     data.mkdir(parents=True, exist_ok=True)
     log = folder / "versitygw.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [program(), "--port", f"127.0.0.1:{chosen}", "--region", REGION, "--quiet", "posix", str(data)],
-            env=os.environ | keys,
+            command(f"127.0.0.1:{chosen}", data),
+            env=os.environ | KEYS,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
     try:
         _wait_until_it_listens(chosen, process, log)
-        yield S3Server(f"http://127.0.0.1:{chosen}", keys["ROOT_ACCESS_KEY"], keys["ROOT_SECRET_KEY"], data, process)
+        yield S3Server(f"http://127.0.0.1:{chosen}", KEYS["ROOT_ACCESS_KEY"], KEYS["ROOT_SECRET_KEY"], data, process)
     finally:
         process.kill()
         process.wait()
+
+
+def command(address: str, data: Path) -> list[str]:
+    """The command of a server that listens on an address and keeps its buckets as sub-folders of `data`."""
+    return [str(program()), "--port", address, "--region", REGION, "--quiet", "posix", str(data)]
 
 
 def free_port() -> int:

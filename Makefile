@@ -1,12 +1,13 @@
 # `make quickstart` and `make test` install all they need into .venv and the cache; nothing else has to be done first.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+VERSION := 0.1.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 NODE := containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus node kubernetes clean
+.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus node kubernetes lock-images images sbom clean
 
 help:             ## Tell what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,6 +71,25 @@ generate: $(INSTALLED)  ## Write what is generated: CRDs, schema and reference, 
 
 lock: $(INSTALLED)  ## Choose versions anew
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(MAKE) --no-print-directory lock-images
+
+LOCK_IMAGE := uv pip compile --quiet --python-platform linux --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements.lock
+lock-images:      ## Lock what the images install, at the versions of requirements.lock
+	@$(BIN)/$(LOCK_IMAGE) --extra operator pyproject.toml -o images/operator/requirements.txt
+	@$(BIN)/$(LOCK_IMAGE) --extra runtime pyproject.toml -o images/runtime/requirements.txt
+	@echo hatchling | $(BIN)/$(LOCK_IMAGE) - -o images/build-requirements.txt
+
+images:           ## Build both images, each with an SBOM; PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…
+	@test -n "$(PYTHON_IMAGE)" || { echo "Set PYTHON_IMAGE to python:3.11-slim-bookworm@sha256:…; images/README.md says how to find the digest."; exit 1; }
+	@for image in operator runtime; do docker buildx build --file images/$$image/Dockerfile --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) \
+	  --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --build-arg REVISION=$$(git rev-parse HEAD) --sbom=true --provenance=mode=max \
+	  --output type=image,name=$(REGISTRY)autollm-$$image:$(VERSION),rewrite-timestamp=true . || exit 1; done
+
+sbom: $(INSTALLED)  ## Write build/operator.cdx.json and build/runtime.cdx.json: what the images install, as CycloneDX
+	@mkdir -p build
+	@for image in operator runtime; do $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible \
+	  --output-file build/$$image.cdx.json images/$$image/requirements.txt || exit 1; done
+
 
 clean:
 	@rm -rf .venv runs examples/quickstart/data

@@ -11,7 +11,8 @@ from autollm.resources.generate import ROOT
 from autollm.resources.load import read_documents
 from autollm.resources.validate import check
 
-EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if re.search("^kind: AutoLLMRun", path.read_text(encoding="utf-8"), re.MULTILINE))
+RUN = re.compile(r"^kind: AutoLLMRun", re.MULTILINE)
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if RUN.search(path.read_text(encoding="utf-8")))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = [
     (f"{page.relative_to(ROOT)}#{number}", block)

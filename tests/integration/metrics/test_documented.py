@@ -62,6 +62,13 @@ def test_helm_makes_what_the_prometheus_operator_reads(tmp_path: Path) -> None:
     check("rules", str(tmp_path / "rules.yaml"))
 
 
+def test_runbooks_lead_to_where_the_project_is_read() -> None:
+    address = "https://git.example.org/autollm/blob/main/"
+    (rules,) = of_kind(render({"metrics": {"rules": {"enabled": True, "runbooks": address}}}), "PrometheusRule")
+    alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    assert {alert["annotations"]["runbook_url"].partition("#")[0] for alert in alerts} == {f"{address}docs/how-to/monitoring.md"}
+
+
 def test_grafanas_sidecar_finds_the_dashboard() -> None:
     setting = re.search(r"`--set (metrics\.dashboard\.enabled=true)`", PAGE)
     assert setting is not None

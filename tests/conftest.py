@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Kubernetes with AutoLLM's CRDs: that of KUBECONFIG, or a control plane without nodes, started for the session."""
     from cluster.cluster import Cluster
     from cluster.crds import install_crds
+    from cluster.helm import kubectl
     from cluster.own import started
 
     folder = tmp_path_factory.mktemp("cluster")
     if given := os.environ.get("KUBECONFIG"):
-        cluster = Cluster(Path(given), folder, ["kubectl"])
+        cluster = Cluster(Path(given), folder, [shutil.which("kubectl") or str(kubectl())])
         install_crds(cluster.admin)
         yield cluster
     else:

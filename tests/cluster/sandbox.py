@@ -121,7 +121,8 @@ def _remove_leftovers() -> None:
     """Remove the control groups of sandboxes whose tests were killed: the one thing that stays, and empty."""
     for hierarchy in _hierarchies():
         for path in hierarchy.glob(f"{_PREFIX}*"):
-            if not Path("/proc", path.name.removeprefix(_PREFIX)).exists():
+            command = Path("/proc", path.name.removeprefix(_PREFIX), "cmdline")
+            if not command.exists() or not command.read_bytes():  # it has ended, whether or not somebody has waited for it
                 _remove(path)
 
 

@@ -52,6 +52,16 @@ def with_summary(verdicts: Sequence[Verdict], state: Working | Paused | Ended, b
     return [*stages, *summary(state)]
 
 
+def still_succeeded(verdicts: Sequence[Verdict], before: Sequence[Condition] | None, generation: int) -> list[Verdict]:
+    """Return the verdicts of a round that is under way: a run that has succeeded with this spec goes on to have done so."""
+    kept = {
+        condition.type: Verdict("Succeeded", "True", condition.reason, condition.message)
+        for condition in before or []
+        if (condition.type, condition.status, condition.observed_generation) == ("Succeeded", "True", generation)
+    }
+    return [kept.get(verdict.type, verdict) if verdict.status == "Unknown" else verdict for verdict in verdicts]
+
+
 def summary(state: Working | Paused | Ended) -> list[Verdict]:
     """Return what a state comes to: Reconciling and Stalled, by which tools wait, and Succeeded."""
     working = isinstance(state, Working)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from autollm.plan.actions import Action, StopTask
 from autollm.plan.baselines import result_rows
-from autollm.plan.conditions import settle, with_summary
+from autollm.plan.conditions import settle, still_succeeded, with_summary
 from autollm.plan.deltas import delta_keys, make_deltas
 from autollm.plan.field import Field, lay_out
 from autollm.plan.finalists import rank_finalists
@@ -18,6 +18,7 @@ from autollm.plan.names import with_present_names
 from autollm.plan.prepare import current_preparation, prepare
 from autollm.plan.problems import Problem, data_problem, document_problem
 from autollm.plan.publish import pin, publish
+from autollm.plan.refresh import next_round, round_now
 from autollm.plan.results import results_table
 from autollm.plan.revisions import replaced_revision
 from autollm.plan.search import search
@@ -94,15 +95,23 @@ def _checked(problem: Problem | None) -> Step:
 def _together(snapshot: Snapshot, steps: Sequence[Step], now: datetime) -> Plan:
     state = steps[-1].state or Ended(False, "NothingToDo", "No decision was left to make.")
     before = snapshot.run.status or RunStatus()
+    refresh = round_now(snapshot, now)
+    begins, due = next_round(refresh, steps, now)
+    if refresh is not None and isinstance(state, Working):
+        state = replace(state, message=f"Round {refresh.round}: {state.message}")
     needed = frozenset[str]().union(*(step.tasks for step in steps))
     stops = [StopTask(task.id) for task in snapshot.tasks if task.phase == "Running" and task.id not in needed]
     verdicts = with_summary([verdict for step in steps for verdict in step.verdicts], state, before.conditions)
     generation = snapshot.run.metadata.generation
-    fields: dict[str, object] = {"prepared": None, "published": None, "observed_generation": generation}
+    if refresh is not None and refresh.round > 1:
+        verdicts = still_succeeded(verdicts, before.conditions, generation)
+    fields: dict[str, object] = {"prepared": None, "published": None, "observed_generation": generation, "refresh": begins or refresh}
     for step in steps:
         fields |= step.fields
     fields["conditions"] = settle(before.conditions, verdicts, generation, now)
-    look = min((step.look_again for step in steps if step.look_again), default=None)
+    # A round that begins is first written down: what is done in it is planned from that.
+    looks = [now if begins else due, *(step.look_again for step in steps)]
+    look = min((moment for moment in looks if moment is not None), default=None)
     return Plan(
         actions=(*stops, *(action for step in steps for action in step.actions)),
         status=before.model_copy(update=fields),

@@ -16,19 +16,19 @@ from autollm.resources.run import RunSpec
 from autollm.resources.run_status import DataCounts
 
 
-def prepare_key(spec: RunSpec, inputs_seen: str = "") -> str:
+def prepare_key(spec: RunSpec, seen: str = "") -> str:
     """Return the digest of everything that prepare is asked."""
     document = spec.document()
     parts = {name: document.get(name) for name in ("model", "sources", "data", "training", "deltas")}
     artifacts = {name: value for name, value in document["artifacts"].items() if name != "keep"}
-    asked = {"version": PREPARE_VERSION, "trainOnAll": spec.baselines.train_on_all, "artifacts": artifacts, "seen": inputs_seen}
+    asked = {"version": PREPARE_VERSION, "trainOnAll": spec.baselines.train_on_all, "artifacts": artifacts, "seen": seen}
     return digest_document(parts | asked)
 
 
 def current_preparation(snapshot: Snapshot) -> Prepared | None:
     """Return what prepare reported, if that is what is asked of it now."""
     prepared = snapshot.run.status.prepared if snapshot.run.status else None
-    return prepared if prepared is not None and prepared.key == prepare_key(snapshot.spec, snapshot.inputs_seen) else None
+    return prepared if prepared is not None and prepared.key == prepare_key(snapshot.spec, snapshot.seen) else None
 
 
 def prepare(snapshot: Snapshot, now: datetime) -> Step:
@@ -40,7 +40,7 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
             f"{prepared.records} records in {_chunks(counts.chunks)}, {prepared.search.count} search and {prepared.test.count} test items."
         )
         return Step(verdicts=(Verdict("DataReady", "True", "Prepared", message),), fields={"model": prepared.model, "data": counts})
-    key = prepare_key(snapshot.spec, snapshot.inputs_seen)
+    key = prepare_key(snapshot.spec, snapshot.seen)
     # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
     name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
     doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), snapshot.task(name), now)

@@ -73,6 +73,13 @@ class Snapshot:
         """What the user asked for."""
         return self.run.spec
 
+    @property
+    def seen(self) -> str:
+        """What the sources looked like, or would if somebody looked: another text for every state of them and for every round."""
+        status = self.run.status
+        number = status.refresh.round if status is not None and status.refresh is not None else 1
+        return self.inputs_seen if number == 1 else f"{self.inputs_seen} in round {number}"
+
     def task(self, task_id: str) -> TaskState | None:
         """Return the state of a task, or None where its engine knows none of that id."""
         return self._tasks_by_id.get(task_id)

@@ -16,7 +16,7 @@ from autollm.resources.run_status import RunStatus
 from autollm.resources.search import Search
 from autollm.resources.sources import Data, Source
 from autollm.resources.training import ReadyDelta, Training
-from autollm.resources.values import Confidence, FolderUri, SecretName, Uri
+from autollm.resources.values import Confidence, Duration, FolderUri, SecretName, Uri
 from autollm.resources.workers import Workers
 
 DType = Literal["BFloat16", "Float16", "Float32"]
@@ -97,11 +97,23 @@ class Publish(Model):
     when: Gate = Field(default_factory=Gate, description="What must be proved before `latest` moves.")
 
 
+class Refresh(Model):
+    """When the sources are looked at again."""
+
+    rules: ClassVar = (Rule("duration(self.every) >= duration('60s')", "rounds must be at least 60s apart", "every"),)
+    every: Duration = Field(description="From the beginning of one round to that of the next, or to the end of a round that takes longer.")
+
+
 class RunSpec(Model):
     """What to train, search and publish."""
 
     rules: ClassVar = RUN_RULES
     suspend: bool = Field(False, description="true: running work saves and stops and nothing new starts; false again: it goes on.")
+    refresh: Refresh | None = Field(
+        None,
+        description="Look at the sources again from time to time: new records become new chunks and deltas, a search that starts from the "
+        "published weights, and a gate. Absent: never. On one machine `autollm run` does the round that is due and ends.",
+    )
     model: BaseModelSpec = Field(description="The model that deltas are added to.")
     artifacts: Artifacts = Field(description="Where chunks, deltas, results and models live.")
     sources: Annotated[list[Source], Field(min_length=1, max_length=64, json_schema_extra=_BY_NAME)] = Field(

@@ -76,6 +76,16 @@ class ResultRow(Model):
     versus: Interval | None = Field(None, description="`auto` minus this row on the test split.")
 
 
+class RefreshStatus(Model):
+    """The round that a run with `refresh` is in."""
+
+    round: Annotated[int, Field(ge=1)] = Field(description="Its number, from 1.")
+    begun: Annotated[str, Field(max_length=64)] = Field(description="When it was begun.")
+    next: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="When the next one begins, if this one has ended by then; absent: there will be none."
+    )
+
+
 class RunStatus(Model):
     """What is known of a run."""
 
@@ -96,6 +106,7 @@ class RunStatus(Model):
         ]
         | None
     ) = Field(None, description="The results table.")
+    refresh: RefreshStatus | None = Field(None, description="How often the sources were looked at, where `spec.refresh` asks for that.")
     replaces: PublishedRevision | None = Field(
         None, description="The revision in use before this round's winner, and with which it is compared; written by the planner."
     )

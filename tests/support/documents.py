@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     },
     "spec": {
         "suspend": False,
+        "refresh": {"every": "24h"},
         "model": {"uri": "hf://org/name", "revision": "0e9e39f", "dtype": "BFloat16", "secretName": "hub-token"},
         "artifacts": {
             "uri": "s3://models/everything",
@@ -350,6 +351,8 @@ BAD: tuple[Bad, ...] = (
     _set("spec.search.stop.after", "1d", "such as 6h"),
     _set("spec.search.stop.after", "90", "such as 6h"),
     _set("spec.search.stop.after", "PT1H", "such as 6h"),
+    _set("spec.refresh.every", "59s", "at least 60s"),
+    _set("spec.refresh.every", "1d", "such as 6h"),
     _set("spec.search.items", 1, "at least 2"),
     # baselines and publishing
     _set("spec.baselines.manual", [{"name": "auto", "weights": {"math/sft": 1}}], "another name", blamed="spec.baselines.manual[0].name"),

@@ -156,7 +156,7 @@ class World:
             waiting = self.running()
             if waiting:
                 self.finish(waiting[0])
-            elif not made.actions:
+            elif not made.actions and made.requeue_after != timedelta(0):
                 return made
         raise AssertionError(f"the run does not settle: {made.state}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from autollm.contract.pod import CONTAINER
@@ -65,7 +66,7 @@ def condition(kind: str, status: str = "True", **told: str) -> Document:
 
 def job(**changes: Any) -> Document:
     """Return a Job that runs, with changes: mappings are merged, everything else is replaced."""
-    return merged(JOB, changes)
+    return copy.deepcopy(merged(JOB, changes))
 
 
 def job_with(*conditions: Document, **status: Any) -> Document:
@@ -75,7 +76,7 @@ def job_with(*conditions: Document, **status: Any) -> Document:
 
 def pod(**changes: Any) -> Document:
     """Return a pod that nobody has looked at yet, with changes."""
-    return merged(POD, changes)
+    return copy.deepcopy(merged(POD, changes))
 
 
 def pod_with(state: Document, phase: str = "Pending", *conditions: Document, **status: Any) -> Document:

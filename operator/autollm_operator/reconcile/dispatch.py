@@ -8,6 +8,7 @@ from typing import Any
 
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
+from autollm.plan.refresh import attempt
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
 from autollm_operator.api.port import Api, ConflictError, NotFoundError
@@ -65,7 +66,8 @@ class Reconciler:
         return self._cache.training(key) if resource == TRAININGS else self._cache.trial(key)
 
     def _pass(self, resource: Resource, key: Key, row: Parsed[Any]) -> float | None:
-        parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, row.generation)
+        made_for = attempt(row.generation, row.value.status) if isinstance(row.value, AutoLLMRun) else row.generation
+        parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, made_for)
         subject = Subject(key, parent, self._workers(row), self._clock())
         match row.value:
             case AutoLLMRun() as run:

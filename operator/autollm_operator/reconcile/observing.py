@@ -7,6 +7,7 @@ from datetime import datetime
 from autollm.contract.pod import GENERATION_LABEL
 from autollm.plan.landscape import failure_of
 from autollm.plan.problems import Problem
+from autollm.plan.refresh import attempt
 from autollm.plan.snapshot import Snapshot
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
@@ -23,13 +24,14 @@ def observe(hands: Hands, row: Parsed[AutoLLMRun], run: AutoLLMRun, now: datetim
     children = hands.cache.children(row.uid)
     trials = tuple(child.value for child in children.trials if child.value is not None and not child.deleting)
     owners = (row.uid, *(child.uid for child in children.trainings))
+    present = attempt(row.generation, run.status)
     return Snapshot(
         run=run,
         trainings=tuple(child.value for child in children.trainings if child.value is not None and not child.deleting),
         trials=trials,
-        tasks=tuple(task_states(hands.cache, owners, row.generation, now)),
+        tasks=tuple(task_states(hands.cache, owners, present, now)),
         exhausted=hands.suggesting.exhausted(row.uid),
-        failed_before=frozenset(trial.metadata.name for trial in trials if _failed_before(trial, row.generation)),
+        failed_before=frozenset(trial.metadata.name for trial in trials if _failed_before(trial, present)),
         refused=refused_run(run.spec, hands.settings) or _unreadable(children),
     )
 

@@ -1,0 +1,69 @@
+"""Kubernetes Events: what they tell, and that each is told once."""
+
+from __future__ import annotations
+
+import pytest
+
+from autollm.resources.metadata import Condition
+from autollm.resources.run_status import DeltaCounts, RunStatus, TrialCounts
+from autollm_operator.api.resources import EVENTS, RUNS
+from autollm_operator.cache.parsed import parse_run
+from autollm_operator.reconcile.events import News, news, tell
+from support.cluster_world import NAMESPACE, START, ClusterWorld, remote_run
+
+
+def status(reason: str, truth: str = "Unknown", stalled: str = "False", **fields: object) -> RunStatus:
+    held = {"Succeeded": truth, "Stalled": stalled}
+    conditions = [
+        Condition.parse({"type": kind, "status": value, "reason": reason, "message": f"It is {reason}.", "lastTransitionTime": "now"})
+        for kind, value in held.items()
+    ]
+    return RunStatus(conditions=conditions).model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (RunStatus(), status("Preparing"), [("Normal", "Preparing")]),
+        (status("Preparing"), status("Preparing"), []),
+        (status("Training"), status("Searching"), [("Normal", "Searching")]),
+        (status("Publishing"), status("Published", "True"), [("Normal", "Published")]),
+        (status("Training"), status("TrainingFailed", "False"), [("Warning", "TrainingFailed")]),
+        (status("Training"), status("Forbidden", stalled="True"), [("Warning", "Forbidden")]),
+        (
+            status("Searching", trials=TrialCounts(total=3, succeeded=2, failed=0, running=1)),
+            status("Searching", trials=TrialCounts(total=4, succeeded=2, failed=1, running=1)),
+            [("Warning", "TrialFailed")],
+        ),
+        (
+            status("Searching", trials=TrialCounts(total=4, succeeded=2, failed=1, running=1)),
+            status("Searching", trials=TrialCounts(total=4, succeeded=3, failed=1, running=0)),
+            [],
+        ),
+        (
+            status("Training"),
+            status("Training", deltas=DeltaCounts(total=4, ready=1, reused=0, failed=1)),
+            [("Warning", "TrainingFailed")],
+        ),
+    ],
+)
+def test_what_is_news(before: RunStatus, after: RunStatus, told: list[tuple[str, str]]) -> None:
+    assert [(one.type, one.reason) for one in news(before, after)] == told
+
+
+def test_is_told_once_of_the_run_it_is_about() -> None:
+    world = ClusterWorld()
+    world.apply(remote_run())
+    row = parse_run(world.get(RUNS, "demo"))
+    for _ in range(2):
+        tell(world.api, RUNS, row, News("Warning", "TrialFailed", "Search", "x" * 5000), START)
+    (event,) = world.all(EVENTS)
+    assert event["regarding"] == {
+        "apiVersion": "autollm.dev/v1alpha1",
+        "kind": "AutoLLMRun",
+        "name": "demo",
+        "namespace": NAMESPACE,
+        "uid": row.uid,
+    }
+    assert (event["type"], event["reason"], len(event["note"])) == ("Warning", "TrialFailed", 1000)
+    assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"

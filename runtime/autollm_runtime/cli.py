@@ -17,11 +17,13 @@ from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask
 from autollm.errors import DocumentError
 from autollm.plan.landscape import in_slot
+from autollm_runtime.worker import crew
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
 from autollm_runtime.worker.faults import faults_of
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
 from autollm_runtime.worker.ports import cluster_ports, folder_ports
+from autollm_runtime.worker.ranks import SINGLE, Rank, take_rank
 from autollm_runtime.worker.stopping import stop_on_signals
 from autollm_runtime.worker.surroundings import settle_in
 
@@ -57,8 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return serve(main)
     start_logging()
-    ending = _run(options)
-    if options.termination is not None:
+    try:
+        rank = take_rank(os.environ)
+    except DocumentError as error:
+        rank, ending = SINGLE, Ending(ExitCode.USAGE, error.reason, str(error))
+    else:
+        ending = _run(options, rank)
+    crew_folder = os.environ.get(crew.FOLDER)
+    if crew_folder is not None:
+        crew.leave(Path(crew_folder), rank.number, ending)  # the launcher writes what they all come to
+    elif options.termination is not None and rank.leads:
         write_termination(options.termination, ending.reason, ending.message)
     return int(ending.code)
 
@@ -85,8 +95,10 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace) -> Ending:
+def _run(options: argparse.Namespace, rank: Rank) -> Ending:
     stop = stop_on_signals()
+    if crew.FOLDER in os.environ and crew.report_for_work(Path(os.environ[crew.FOLDER]), rank.number):
+        stop.set()
     try:
         task = _read_task(options.task)
     except (OSError, ValueError) as error:
@@ -108,7 +120,8 @@ def _run(options: argparse.Namespace) -> Ending:
             _log.error("the worker cannot begin", extra={"task": task.id, "cause": str(error)})
             return Ending(ExitCode.USAGE, error.reason, str(error))
         work = _load(task.kind, threads)
-        work(task, Context(reports=ports.reports, trials=ports.trials, scratch=scratch, stop=stop, threads=threads))
+        context = Context(reports=ports.reports, trials=ports.trials, scratch=scratch, stop=stop, threads=threads, rank=rank)
+        work(task, context)
     except Exception as error:
         ending = ending_of(error)
         if ending.unexpected:

@@ -41,7 +41,9 @@ class Trained(Model):
     curve: list[CurvePoint] = []
 
 
-class _Manifest(Model):
+class Checkpoint(Model):
+    """The manifest of a checkpoint: its files below `prefix`, and what had been done."""
+
     key: Digest
     prefix: str
     files: list[StoredFile]
@@ -60,30 +62,43 @@ class Checkpoints:
 
     def latest(self) -> tuple[Path, Trained] | None:
         """Return the folder of the newest checkpoint, every digest checked; one that is damaged counts as none."""
-        manifest = self._read()
-        if manifest is None:
+        newest = self.newest()
+        folder = self.fetch(newest) if newest is not None else None
+        return (folder, newest.trained) if folder is not None and newest is not None else None
+
+    def newest(self) -> Checkpoint | None:
+        """Return the manifest of the newest checkpoint."""
+        try:
+            return Checkpoint.parse(json.loads(self._store.read(self._place)))
+        except NotFoundError:
             return None
+        except ValueError as error:
+            _log.warning("the checkpoint's manifest cannot be read, the training starts again: %s", error)
+            return None
+
+    def fetch(self, checkpoint: Checkpoint) -> Path | None:
+        """Return a folder with the files of a checkpoint, every digest checked; None where one is missing or damaged."""
         folder = self._scratch / "resumed"
         try:
-            for file in manifest.files:
+            for file in checkpoint.files:
                 path = folder / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                download_verified(self._store, manifest.prefix + file.name, file.digest, path)
+                download_verified(self._store, checkpoint.prefix + file.name, file.digest, path)
         except (NotFoundError, IntegrityError) as error:
             _log.warning("the checkpoint is not used, the training starts again: %s", error)
             return None
-        return folder, manifest.trained
+        return folder
 
     def keep(self, folder: Path, trained: Trained) -> None:
         """Copy a checkpoint into the artifacts; it replaces the earlier one when it is there whole."""
-        earlier = self._read()
+        earlier = self.newest()
         prefix = f"{self._prefix}{trained.step}-{uuid.uuid4().hex[:8]}/"
         files = []
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             name = path.relative_to(folder).as_posix()
             self._store.upload(path, prefix + name)
             files.append(StoredFile(name=name, digest=digest_file(path), size=path.stat().st_size))
-        manifest = _Manifest(key=self._key, prefix=prefix, files=files, trained=trained)
+        manifest = Checkpoint(key=self._key, prefix=prefix, files=files, trained=trained)
         self._store.write(self._place, json.dumps(manifest.document()).encode())
         if earlier is not None:
             for file in earlier.files:
@@ -94,12 +109,3 @@ class Checkpoints:
         self._store.delete(self._place)
         for key in list(self._store.list(self._prefix)):
             self._store.delete(key)
-
-    def _read(self) -> _Manifest | None:
-        try:
-            return _Manifest.parse(json.loads(self._store.read(self._place)))
-        except NotFoundError:
-            return None
-        except ValueError as error:
-            _log.warning("the checkpoint's manifest cannot be read, the training starts again: %s", error)
-            return None

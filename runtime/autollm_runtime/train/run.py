@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from autollm.contract.tasks import TrainTask
 from autollm.errors import OutOfMemoryError
 from autollm.resources.delta_training import DeltaTrainingSpec
 from autollm.resources.facts import DeltaFact
-from autollm.store import open_store
+from autollm.store import Store, open_store
 from autollm_runtime.delta.artifacts import find_delta
 from autollm_runtime.model.dtypes import choose_device
 from autollm_runtime.model.fetch import fetch_model
 from autollm_runtime.model.loading import load_tokenizer, quiet_libraries
 from autollm_runtime.text.encoding import Encoder
 from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints
-from autollm_runtime.train.examples import read_examples, units
+from autollm_runtime.train.examples import Example, read_examples, units
 from autollm_runtime.train.memory import release_memory
 from autollm_runtime.train.outcome import describe_trained
-from autollm_runtime.train.schedule import MicroBatches, plan_steps
+from autollm_runtime.train.peers import Peers, first_on_node, join_peers
+from autollm_runtime.train.schedule import MicroBatches, plan_steps, share_of
 from autollm_runtime.train.training import Training
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import is_out_of_memory
@@ -51,17 +56,24 @@ def train_delta(task: TrainTask, context: Context, limits: Limits) -> None:
     activations computed twice, and InputError for a chunk without fitting records, a start that does not fit, or a loss that is
     not finite.
     """
+    device = choose_device()
+    peers = join_peers(context.rank, device)
+    try:
+        _train(task, context, limits, device, peers)
+    except Exception as error:
+        peers.tell(error)
+        raise
+
+
+def _train(task: TrainTask, context: Context, limits: Limits, device: torch.device, peers: Peers) -> None:
     spec = task.spec
     store = open_store(spec.artifacts.uri, endpoint=spec.artifacts.endpoint, region=spec.artifacts.region)
-    fact = find_delta(store, spec.key)
+    fact = peers.from_leader(lambda: find_delta(store, spec.key))
     checkpoints = Checkpoints(store, spec.key, context.scratch)
     if fact is None:
         context.check_stop()
         quiet_libraries()
-        device = choose_device()
-        base = fetch_model(spec.model, store, context.scratch)
-        tokenizer = load_tokenizer(base)
-        examples = read_examples(spec.chunk, spec.method, Encoder(tokenizer, spec.max_tokens), store, context.scratch)
+        base, tokenizer, examples = first_on_node(peers, lambda: _inputs(spec, store, context.scratch))
         method = spec.method.hyperparameters
         steps = plan_steps(
             units(examples, spec.method, spec.max_tokens),
@@ -70,22 +82,32 @@ def train_delta(task: TrainTask, context: Context, limits: Limits) -> None:
             max_steps=method.max_steps,
             seed=method.seed,
         )
-        training = Training(task, context, store, base, tokenizer, device, examples, steps, checkpoints, limits.policy)
+        training = Training(task, context, store, base, tokenizer, device, examples, steps, checkpoints, limits.policy, peers)
         fact = _within_memory(training, limits.micro or MicroBatches(_FIRST_TOKENS[device.type]), spec)
-    checkpoints.remove()
-    context.reports.trained(task.training, describe_trained(store, fact))
+    if peers.rank.leads:
+        checkpoints.remove()
+        context.reports.trained(task.training, describe_trained(store, fact))
+    peers.together(lambda: 0.0)
+
+
+def _inputs(spec: DeltaTrainingSpec, store: Store, scratch: Path) -> tuple[Path, PreTrainedTokenizerBase, list[Example]]:
+    base = fetch_model(spec.model, store, scratch)
+    tokenizer = load_tokenizer(base)
+    return base, tokenizer, read_examples(spec.chunk, spec.method, Encoder(tokenizer, spec.max_tokens), store, scratch)
 
 
 def _within_memory(training: Training, micro: MicroBatches, spec: DeltaTrainingSpec) -> DeltaFact:
     """Train with ever smaller micro-batches until one fits; each attempt goes on from the last checkpoint."""
     lengths = [example.length for example in training.examples]
+    size = training.peers.rank.size
+    shares = [share_of(step, lengths, number, size) for step in training.steps for number in range(size)]
     while True:
         # Nothing of a failed attempt may be alive in the next, so the error is told apart here and let go of.
         fact = _attempt(training, micro)
         if fact is not None:
             return fact
         release_memory()
-        smaller = micro.smaller(training.steps, lengths)
+        smaller = micro.smaller(shares, lengths)
         if smaller is None:
             raise OutOfMemoryError(
                 f"training {spec.delta} needs more memory than there is, even for one record at a time with activations computed twice: "
@@ -103,7 +125,8 @@ def _within_memory(training: Training, micro: MicroBatches, spec: DeltaTrainingS
 def _attempt(training: Training, micro: MicroBatches) -> DeltaFact | None:
     try:
         return training.run(micro)
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
+        training.peers.tell(error)
         if not is_out_of_memory(error):
             raise
         return None

@@ -37,6 +37,13 @@ class MicroBatches:
         return None if self.recompute else MicroBatches(self.tokens, recompute=True)
 
 
+def share_of(step: Step, lengths: Sequence[int], number: int, size: int) -> Step:
+    """Return the records of a step that fall to one of `size` processes: dealt out by length, so that all have about as much to do."""
+    if size == 1:
+        return step
+    return tuple(sorted(step, key=lambda index: (-lengths[index], index))[number::size])
+
+
 def plan_steps(units: Sequence[Step], *, batch_size: int, epochs: int, max_steps: int | None, seed: int) -> list[Step]:
     """Return the records of every step: each epoch in an order of its own, cut into steps of nearly equal size.
 

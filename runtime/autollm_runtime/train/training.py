@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Tra
 from autollm_runtime.train.examples import Example
 from autollm_runtime.train.learner import make_learner
 from autollm_runtime.train.outcome import publish_trained
+from autollm_runtime.train.peers import Alone, Peers, first_on_node
 from autollm_runtime.train.schedule import MicroBatches, Step
 from autollm_runtime.train.settings import trainer_settings
 from autollm_runtime.train.trainers import PairTrainer, TokenTrainer, step_collator, step_data
@@ -41,22 +42,31 @@ class Training:
     steps: Sequence[Step]
     checkpoints: Checkpoints
     policy: CheckpointPolicy
+    peers: Peers = field(default_factory=Alone)
 
     def run(self, micro: MicroBatches) -> DeltaFact:
         """Train to the end and publish; raises Interrupted after saving, and the allocator's own error where memory is short."""
         spec = self.task.spec
-        resumed = self.checkpoints.latest()
-        folder, before = resumed if resumed is not None else (None, Trained())
+        folder, before = self._resumed()
         trainer = self.trainer(micro)
         tokens = [sum(self.examples[index].tokens for index in step) for step in self.steps]
         watch = Watch(trainer, self.context, self.task.training, tokens, self.checkpoints, self.policy, before)
         trainer.add_callback(watch)
         self.context.check_stop()
         trainer.train(resume_from_checkpoint=str(folder) if folder is not None else None)
+        # Nobody leaves before the leader has saved: with the first process that ends, torchrun ends the others.
+        self.peers.together(lambda: 0.0)
         if watch.stopped:
             raise Interrupted(f"the training was asked to stop; {watch.trained.step} of {len(self.steps)} steps are saved")
         model = trainer.accelerator.unwrap_model(trainer.model)
-        return publish_trained(spec, model, watch.trained, self.base, self.store, self.context.scratch)
+        return self.peers.from_leader(lambda: publish_trained(spec, model, watch.trained, self.base, self.store, self.context.scratch))
+
+    def _resumed(self) -> tuple[Path | None, Trained]:
+        """Return the folder of the newest checkpoint and what had been done then; every process goes on from the same, or none does."""
+        newest = self.peers.from_leader(self.checkpoints.newest)
+        folder = first_on_node(self.peers, lambda: self.checkpoints.fetch(newest) if newest is not None else None)
+        whole = self.peers.together(lambda: float(folder is not None)).value == self.peers.rank.size
+        return (folder, newest.trained) if whole and newest is not None else (None, Trained())
 
     def trainer(self, micro: MicroBatches) -> TokenTrainer | PairTrainer:
         """Return a trainer over the planned steps, its model at the start."""
@@ -79,11 +89,14 @@ class Training:
         common: dict[str, Any] = {
             "model": learner.model,
             "args": settings,
-            "data_collator": step_collator(self.steps, self.examples, micro, collate),
+            "data_collator": step_collator(self.steps, self.examples, micro, collate, self.peers.rank),
             "train_dataset": step_data(self.steps),
             "processing_class": self.tokenizer,
             "peft_config": learner.adapter,
         }
         trainer = PairTrainer(ref_model=learner.reference, **common) if pairs else TokenTrainer(**common)
         trainer.remove_callback(PrinterCallback)
+        trainer.peers, trainer.asked_to_stop = self.peers, self.context.stop.is_set
+        model: Any = trainer.model
+        self.peers.share(parameter for parameter in model.parameters() if parameter.requires_grad)
         return trainer

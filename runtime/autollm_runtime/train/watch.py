@@ -37,6 +37,7 @@ class Watch(TrainerCallback):
         before: Trained,
     ) -> None:
         self._trainer = trainer
+        self._leads = trainer.peers.rank.leads
         self._context = context
         self._training = training
         self._tokens = tokens
@@ -63,15 +64,15 @@ class Watch(TrainerCallback):
         self._curve.append(CurvePoint(step=step, loss=round(self._trainer.last_loss, 6)))
         self._done_tokens += self._tokens[step - 1]
         now = time.monotonic()
-        if now - self._told >= _TELL_EVERY or step == steps:
+        if self._leads and (now - self._told >= _TELL_EVERY or step == steps):
             self._told = now
             self._tell(step, steps, now)
         if step == steps:
             return
-        self.stopped = self._context.stop.is_set()
+        self.stopped = self._trainer.stopping
         if self.stopped:
             control.should_training_stop = True
-        if self.stopped or self._policy.due(now - self._saved, self._cost):
+        if self._leads and (self.stopped or self._policy.due(now - self._saved, self._cost)):
             self._saved = now
             control.should_save = True
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autollm.errors import Interrupted
 from autollm_runtime.worker.feed import TrialFeed
+from autollm_runtime.worker.ranks import SINGLE, Rank
 from autollm_runtime.worker.reports import Reports
 
 
@@ -16,7 +17,8 @@ class Context:
     """The surroundings of one task.
 
     `scratch` is a folder of the task's own, kept from one attempt to the next and of no value once it is done. `stop` is
-    set when the task is asked to save and end. `threads` is how many threads it may compute with.
+    set when the task is asked to save and end. `threads` is how many threads it may compute with. `rank` is this process's place
+    among several that train together.
     """
 
     reports: Reports
@@ -24,6 +26,7 @@ class Context:
     scratch: Path
     stop: threading.Event
     threads: int
+    rank: Rank = SINGLE
 
     def check_stop(self) -> None:
         """Raise Interrupted if the task was asked to stop; to be called where what was done is saved."""

@@ -30,7 +30,7 @@ def fork_worker(body: Callable[[], int], *, log: Path, cwd: Path | None, close: 
         return pid
     code: int = ExitCode.FAILED
     try:
-        _die_with(parent)
+        die_with_parent(parent)
         os.setsid()
         _reset_signals()
         for descriptor in close:
@@ -66,7 +66,8 @@ def count_threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def _die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the one that forked it ends, however that happens."""
     if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:

@@ -1,0 +1,73 @@
+"""What torchrun says of a process, and what several processes of a node come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autollm.contract.exit_codes import ExitCode
+from autollm.errors import DocumentError
+from autollm_runtime.worker import crew
+from autollm_runtime.worker.ending import Ending
+from autollm_runtime.worker.ranks import SINGLE, Rank, take_rank
+
+TOLD = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "node-0"}
+
+
+def test_a_process_alone_needs_nothing_said() -> None:
+    environ = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert take_rank(environ) == SINGLE
+    assert environ == {"CUDA_VISIBLE_DEVICES": "0,1"}
+
+
+@pytest.mark.parametrize(("devices", "own"), [(None, "1"), ("2,3,6,7", "3"), ("GPU-aa,MIG-bb,GPU-cc,GPU-dd", "MIG-bb")])
+def test_each_process_sees_its_own_gpu_alone(devices: str | None, own: str) -> None:
+    environ = TOLD | ({} if devices is None else {"CUDA_VISIBLE_DEVICES": devices})
+    assert take_rank(environ) == Rank(5, 8, 1)
+    assert environ == {"MASTER_ADDR": "node-0", "CUDA_VISIBLE_DEVICES": own}
+
+
+@pytest.mark.parametrize("wrong", [{"RANK": "x"}, {"RANK": "8"}, {"RANK": "-1"}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_what_cannot_be_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(DocumentError):
+        take_rank(TOLD | wrong)
+
+
+def ended(code: ExitCode, reason: str = "R") -> Ending:
+    return Ending(code, reason, "m")
+
+
+PEER = ended(ExitCode.TEMPORARY, "PeerFailed")
+
+
+@pytest.mark.parametrize(
+    ("endings", "code"),
+    [
+        ([ended(ExitCode.BAD_INPUT), PEER], 42),
+        ([PEER, ended(ExitCode.OUT_OF_GPU_MEMORY)], 43),
+        ([ended(ExitCode.STOPPED), ended(ExitCode.TEMPORARY)], 75),
+        ([ended(ExitCode.STOPPED), PEER], 143),
+        ([ended(ExitCode.FAILED), ended(ExitCode.STOPPED)], 1),
+        ([PEER, PEER], 75),
+        ([PEER, None], 137),
+        ([ended(ExitCode.BAD_INPUT), None], 42),
+        ([], 75),
+    ],
+)
+def test_the_ending_of_all_is_that_of_the_one_that_failed_of_itself(tmp_path: Path, endings: list[Ending | None], code: int) -> None:
+    for rank, ending in enumerate(endings):
+        assert not crew.report_for_work(tmp_path, rank)
+        if ending is not None:
+            crew.leave(tmp_path, rank, ending)
+    assert crew.ending_of_all(tmp_path, 1).code == code
+
+
+def test_an_end_without_failure_and_wrong_options_are_what_torchrun_says(tmp_path: Path) -> None:
+    assert crew.ending_of_all(tmp_path, 0).code == 0
+    assert crew.ending_of_all(tmp_path, 2).code == 2
+
+
+def test_one_that_comes_to_work_after_the_stop_stops_at_once(tmp_path: Path) -> None:
+    crew.ask_to_stop(tmp_path)
+    assert crew.report_for_work(tmp_path, 0)

@@ -33,7 +33,7 @@ TASK_LABEL = "autollm.dev/task"
 """prepare, train, evaluate, publish or pin."""
 
 GENERATION_LABEL = "autollm.dev/generation"
-"""The generation of the spec for which a child was made; a failure of an earlier one is tried again."""
+"""The generation of the spec for which a child was made, raised by each round of `refresh`; a failure of an earlier one is tried again."""
 
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "autollm"
 

@@ -27,7 +27,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(prefix: Path, *command: str) -> str:
     """Run a program of the image as the image does: nothing of this environment, and no other Python packages."""
     environment = {"PATH": f"{prefix}/bin:/usr/bin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from autollm.plan.refresh import attempt
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
-from autollm.plan.refresh import attempt
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
 from autollm_operator.api.port import Api, ConflictError, NotFoundError

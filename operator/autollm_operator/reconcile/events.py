@@ -36,11 +36,13 @@ class News:
 
 def news(before: RunStatus, after: RunStatus) -> Iterator[News]:
     """Yield what happened between two statuses of a run."""
-    old, new = _condition(before, "Succeeded"), _condition(after, "Succeeded")
+    # Reconciling has the stage also in the rounds of a refresh, between which Succeeded stays True.
+    old, new = _condition(before, "Reconciling"), _condition(after, "Reconciling")
     if new is not None and new.reason != (old.reason if old else ""):
-        stalled = _condition(after, "Stalled")
-        bad = new.status == "False" or (stalled is not None and stalled.status == "True")
-        yield News("Warning" if bad else "Normal", new.reason, "Reconcile", new.message)
+        ended, stalled = _condition(after, "Succeeded"), _condition(after, "Stalled")
+        bad = [told for told in (stalled, ended) if told is not None and told.status == ("True" if told is stalled else "False")]
+        told = bad[0] if bad else new if new.message or ended is None else ended
+        yield News("Warning" if bad else "Normal", new.reason, "Reconcile", told.message)
     failed = after.deltas.failed if after.deltas else 0
     if failed > (before.deltas.failed if before.deltas else 0):
         yield News("Warning", "TrainingFailed", "Train", f"{failed} of {after.deltas.total if after.deltas else failed} trainings failed.")

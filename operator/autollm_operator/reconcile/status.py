@@ -58,10 +58,8 @@ class Statuses:
         """Say what is wrong with an object that cannot be parsed, and leave the rest of its status; say whether that was necessary."""
         kept = {name: value for name, value in target.raw_status.items() if name not in OTHERS}
         before: dict[str, Mapping[str, Any]] = {condition["type"]: condition for condition in kept.get("conditions") or ()}
-        told = {
-            condition.type: condition.document()
-            for condition in settle(_known(before.values()), _verdicts(problem), target.generation, now)
-        }
+        known = _known(before.values())
+        told = {condition.type: condition.document() for condition in settle(known, _verdicts(problem, known), target.generation, now)}
         if all(before.get(name, {}).get(part) == told[name].get(part) for name in told for part in ("status", "reason", "message")):
             return False
         answer = self._apply(resource, target, {**kept, "conditions": [*({**before, **told}).values()]})
@@ -76,16 +74,16 @@ class Statuses:
 
 def with_problem(status: RunStatus, problem: Problem, before: Sequence[Condition], generation: int, now: datetime) -> RunStatus:
     """Return a status that says what is in the way of a run which could go on without it; `before` are the conditions that it has now."""
-    told = {condition.type: condition for condition in settle(before, _verdicts(problem), generation, now)}
-    return status.model_copy(update={"conditions": [told.get(condition.type, condition) for condition in status.conditions or []]})
+    now_held = status.conditions or []
+    told = {condition.type: condition for condition in settle(before, _verdicts(problem, now_held), generation, now)}
+    return status.model_copy(update={"conditions": [told.get(condition.type, condition) for condition in now_held]})
 
 
-def _verdicts(problem: Problem) -> tuple[Verdict, ...]:
-    return (
-        Verdict("Reconciling", "False", problem.reason),
-        Verdict("Stalled", "True", problem.reason, problem.message),
-        Verdict("Succeeded", "Unknown", problem.reason, problem.message),
-    )
+def _verdicts(problem: Problem, held: Iterable[Condition]) -> list[Verdict]:
+    verdicts = [Verdict("Reconciling", "False", problem.reason), Verdict("Stalled", "True", problem.reason, problem.message)]
+    if any(condition.type == "Succeeded" and condition.status == "True" for condition in held):
+        return verdicts  # what has succeeded has, whatever is in the way of the next round
+    return [*verdicts, Verdict("Succeeded", "Unknown", problem.reason, problem.message)]
 
 
 def _known(conditions: Iterable[Mapping[str, Any]]) -> list[Condition]:

@@ -13,12 +13,19 @@ from support.cluster_world import NAMESPACE, START, ClusterWorld, remote_run
 
 
 def status(reason: str, truth: str = "Unknown", stalled: str = "False", **fields: object) -> RunStatus:
-    held = {"Succeeded": truth, "Stalled": stalled}
+    held = {"Succeeded": truth, "Stalled": stalled, "Reconciling": "True" if truth == "Unknown" and stalled == "False" else "False"}
     conditions = [
         Condition.parse({"type": kind, "status": value, "reason": reason, "message": f"It is {reason}.", "lastTransitionTime": "now"})
         for kind, value in held.items()
     ]
     return RunStatus(conditions=conditions).model_copy(update=fields)
+
+
+def in_a_round(reason: str) -> RunStatus:
+    """Between the rounds of a refresh Succeeded stays True."""
+    ended, now = status("Published", "True"), status(reason)
+    conditions = [*(ended.conditions or [])[:2], *(now.conditions or [])[2:]]
+    return ended.model_copy(update={"conditions": conditions})
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,7 @@ def status(reason: str, truth: str = "Unknown", stalled: str = "False", **fields
         (RunStatus(), status("Preparing"), [("Normal", "Preparing")]),
         (status("Preparing"), status("Preparing"), []),
         (status("Training"), status("Searching"), [("Normal", "Searching")]),
+        (status("Published", "True"), in_a_round("Preparing"), [("Normal", "Preparing")]),
         (status("Publishing"), status("Published", "True"), [("Normal", "Published")]),
         (status("Training"), status("TrainingFailed", "False"), [("Warning", "TrainingFailed")]),
         (status("Training"), status("Forbidden", stalled="True"), [("Warning", "Forbidden")]),

@@ -98,7 +98,7 @@ class TestTheOperatorIsKilled:
         fate = random.Random(7)
 
         def on_call(call: Call, when: When) -> None:
-            if fate.random() < 0.1:
+            if fate.random() < 0.2:
                 raise Killed
 
         world.on_call = on_call

@@ -12,8 +12,10 @@ from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import EvaluateTask, TrainTask
 from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
 from autollm.resources.metadata import Failure
+from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from support.cluster_world import NAMESPACE, ClusterWorld, remote_run, task_of
+from support.fake_api import Call, When
 
 
 def started(**changes: Any) -> ClusterWorld:
@@ -216,6 +218,35 @@ class TestChangedSpec:
         world.settle()
         assert [failure_of(trial) for trial in world.trials("Search")].count(SUPERSEDED) == 1
         assert world.conditions()["Succeeded"][0] == "True"
+
+
+class TestRefresh:
+    def test_rounds_look_again_and_train_only_what_is_new(self) -> None:
+        world = started(refresh={"every": "8h"})
+        world.settle()
+        status = world.run().status
+        assert status is not None
+        assert status.refresh is not None
+        assert status.refresh.round >= 3
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+        assert len(world.done) == len(set(world.done)), "nothing that is unchanged is done again"
+        assert len(world.jobs("prepare")) == status.refresh.round
+
+    def test_what_is_in_the_way_of_a_round_leaves_the_run_succeeded(self) -> None:
+        world = started(refresh={"every": "8h"})
+        until(world, "Succeeded")
+        world.reconcile()
+        world.fails = lambda task: (ExitCode.BAD_INPUT, None)
+
+        def on_call(call: Call, when: When) -> None:
+            if (call.verb, call.resource) == ("create", JOBS):
+                raise ForbiddenError("exceeded quota", status=403)
+
+        world.on_call = on_call
+        world.now = min(world.looks.values())
+        world.reconcile()
+        assert world.conditions()["Stalled"] == ("True", "Forbidden")
+        assert world.conditions()["Succeeded"] == ("True", "Published")
 
 
 class TestFailures:

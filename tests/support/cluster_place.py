@@ -1,0 +1,82 @@
+"""A namespace on a real node as a team would have it: the operator installed by the chart, credentials, and a place in S3."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.node import Node
+from cluster.python_images import LIBRARIES, OPERATOR, RUNTIME, SITE_PACKAGES
+from cluster.store import SECRET, Store, give_credentials
+from cluster.waiting import wait_until
+from support.helm_release import Release
+from support.runs import merged
+
+_WORKERS: dict[str, Any] = {
+    "volumes": [
+        {"name": "libraries", "persistentVolumeClaim": {"claimName": "libraries"}, "mountPath": LIBRARIES, "readOnly": True},
+    ],
+    **{
+        kind: {"resources": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": 1, "memory": "4Gi"}}}
+        for kind in ("prepare", "train", "evaluate", "publish")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace that enforces the restricted Pod Security Standard, with an operator that works for it alone."""
+
+    node: Node
+    store: Store
+    namespace: str
+    bucket: str
+
+    def apply(self, document: dict[str, Any]) -> None:
+        """Apply a run with kubectl, as a user does, with what its pods need here added."""
+        artifacts = {"uri": f"s3://{self.bucket}/artifacts", "endpoint": self.store.endpoint, "secretName": SECRET}
+        spec = merged({"artifacts": artifacts, "workers": _WORKERS}, document["spec"])
+        self.node.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(document | {"spec": spec}))
+
+    def run(self, name: str) -> dict[str, Any]:
+        """The run as it stands."""
+        return self.node.cluster.admin.expect("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{self.namespace}/autollmruns/{name}")
+
+    def condition(self, name: str, kind: str) -> dict[str, str]:
+        """A condition of a run; of one that it does not have yet, the status is empty."""
+        conditions = self.run(name).get("status", {}).get("conditions", [])
+        return next((condition for condition in conditions if condition["type"] == kind), {"status": ""})
+
+    def wait_for_end(self, name: str, *, seconds: float) -> dict[str, str]:
+        """Wait until a run has succeeded or failed and return its condition; raises RuntimeError with what can be seen of it."""
+        try:
+            wait_until(lambda: self.condition(name, "Succeeded")["status"] in ("True", "False"), "the run goes on", seconds=seconds)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self.described()}") from None
+        return self.condition(name, "Succeeded")
+
+    def described(self) -> str:
+        """What people would look at: the objects, the events, and the ends of the pods' logs."""
+        kubectl = self.node.cluster.kubectl
+        pods = kubectl("get", "pods", "-n", self.namespace, "-o", "name").split()
+        logs = [kubectl("logs", "-n", self.namespace, pod, "--tail=15", "--ignore-errors") for pod in pods]
+        seen = [kubectl("get", what, "-n", self.namespace) for what in ("autollm", "jobs,pods", "events")]
+        return "\n".join([*seen, *(f"== {pod}\n{log}" for pod, log in zip(pods, logs, strict=True))])
+
+
+def make_place(node: Node, store: Store) -> Place:
+    """Make a namespace and install the operator in it, with helm."""
+    namespace = node.cluster.empty_namespace(security="restricted")
+    node.share(namespace, "libraries", SITE_PACKAGES)
+    give_credentials(node, namespace)
+    store.make_bucket(namespace)
+    operator, runtime = (dict(zip(("repository", "tag"), image.rsplit(":", 1), strict=True)) for image in (OPERATOR, RUNTIME))
+    values = {"crds": {"enabled": False}, "operator": {"image": operator}, "workers": {"image": runtime}}
+    Release(node.cluster.kubeconfig, namespace).install(values)
+    place = Place(node, store, namespace, namespace)
+    try:
+        node.cluster.kubectl("rollout", "status", "deployment", "-n", namespace, "--timeout=60s")
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{place.described()}") from None
+    return place

@@ -12,6 +12,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import Loader, create_loader
 
 from autollm.errors import InputError
+from autollm.store.addresses import check_endpoint
+from autollm.store.guarded import guard
 from autollm.store.port import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -27,9 +29,12 @@ _DEFAULT_REGION = "us-east-1"  # what servers other than Amazon's sign with unle
 def make_client(endpoint: str | None, region: str | None) -> S3Client:
     """Return a client; credentials, and what is not given here, come from boto3's own chain (environment, files, roles).
 
-    Raises InputError for an endpoint or region that cannot be one, AccessDeniedError for a profile that does not exist.
+    Raises InputError for an endpoint or region that cannot be one or is refused (ForbiddenAddress), AccessDeniedError for a profile
+    that does not exist.
     """
     # Servers other than Amazon's often do not know the newer checksum headers; digests in our manifests check the content anyway.
+    if endpoint is not None:
+        check_endpoint(endpoint)
     checksums: Literal["when_required", "when_supported"] = "when_required" if endpoint else "when_supported"
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
@@ -45,9 +50,11 @@ def make_client(endpoint: str | None, region: str | None) -> S3Client:
         core.register_component("data_loader", _loader())
         session = boto3.Session(botocore_session=core)
         chosen = region or session.region_name or (_DEFAULT_REGION if endpoint else None)
-        return session.client("s3", endpoint_url=endpoint, region_name=chosen, config=config)
+        client = session.client("s3", endpoint_url=endpoint, region_name=chosen, config=config)
+        guard(client)
+        return client
     except ValueError as error:
-        raise InputError(f"the endpoint {endpoint!r} is not an address: write one such as https://s3.example.org") from error
+        raise InputError("the endpoint is not an address: write one such as https://s3.example.org") from error
     except BotoCoreError as error:
         if "profile" in str(error).lower():
             raise AccessDeniedError(f"{error}: mend AWS_PROFILE, or add the profile to the file of credentials") from error

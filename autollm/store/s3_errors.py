@@ -54,6 +54,9 @@ def s3_errors(place: Place) -> Iterator[None]:
         raise translate(getattr(error, "last_exception", None) or error.__cause__ or error.__context__ or error, place) from error
     except (botocore.BotoCoreError, botocore.ClientError, urllib3.exceptions.HTTPError) as error:
         raise translate(error, place) from error
+    except RecursionError as error:
+        # botocore asks a server that redirects it where the bucket is, and is redirected
+        raise InputError(f"{place.uri}: {place.endpoint} redirects without end: give the endpoint that serves the bucket itself") from error
 
 
 def error_code(error: botocore.ClientError) -> str:
@@ -66,6 +69,9 @@ def translate(error: BaseException, place: Place) -> AutoLLMError:
     """Return the error that says what the answer means."""
     if isinstance(error, AutoLLMError):
         return error
+    cause = error.kwargs.get("error") if isinstance(error, botocore.HTTPClientError) else None
+    if isinstance(cause, AutoLLMError):
+        return cause  # of our own connections, which botocore wraps
     if isinstance(error, botocore.ClientError):
         return _from_answer(error, place)
     if isinstance(error, _CREDENTIALS):

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from autollm.resources.generate import ROOT
-from autollm.resources.load import read_documents
+from autollm.resources.load import Document, read_documents
 from autollm.resources.validate import check
+from support.documents import SHORTEST, changed
 
 RUN = re.compile(r"^kind: AutoLLMRun", re.MULTILINE)
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if RUN.search(path.read_text(encoding="utf-8")))
@@ -36,3 +38,9 @@ def test_the_documents_in_the_pages_are_valid(tmp_path: Path) -> None:
         file = tmp_path / "run.yaml"
         file.write_text(block, encoding="utf-8")
         assert [problem.text(place) for document in read_documents(file) for problem in check(document).problems] == []
+
+
+def test_the_section_of_the_page_on_workers_is_valid() -> None:
+    page = (ROOT / "docs" / "how-to" / "workers.md").read_text(encoding="utf-8")
+    section = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    assert check(Document(changed(SHORTEST, {"spec.workers": section["workers"]}), Path("run.yaml"), {})).problems == ()

@@ -113,7 +113,7 @@ class Operation:
         _log.info("stopped")
 
     def _session(self) -> kopf.AiohttpSession:
-        return open_session(configuration(), WATCHED, listed=self._resync.request, observe=requested)
+        return open_session(configuration, WATCHED, listed=self._resync.request, observe=requested)
 
     def _await_kinds(self, stop: threading.Event) -> None:
         """Wait until the API server serves our kinds: a chart may apply their definitions and the operator at the same time."""

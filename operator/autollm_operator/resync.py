@@ -131,5 +131,6 @@ class Resync:
         self._failures = 0
         with self._changed:
             self._missing.discard(resource)
-            if not self._missing:
+            if not self._missing and not self.complete.is_set():
+                self._next_round = self._clock() + self._seconds
                 self.complete.set()

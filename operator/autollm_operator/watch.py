@@ -6,7 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -23,7 +25,7 @@ WATCHED = (RUNS, TRAININGS, TRIALS, JOBS, PODS)
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Of Jobs and pods, which every tenant has, only those that carry the operator's label are asked for."""
 
-BEAT_SECONDS = 1.0
+BEAT_SECONDS, END_ROUNDS = 1.0, 4
 
 logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that no signal reaches a thread: the program minds them
 
@@ -42,7 +44,7 @@ class Watch:
         cache: Takes every object.
         queue: Gets the keys that the cache says are to be looked at.
         namespaces: What is watched; empty: all of them.
-        login: Returns a session with the API server; called in the event loop's thread, again when the last one was refused.
+        login: Returns a session with the API server; called in the event loop's thread, whenever the watch begins.
         await_served: Returns when the API server serves all kinds, or the event is set: kopf never watches a kind that it does not find.
     """
 
@@ -60,8 +62,8 @@ class Watch:
         self._login = login
         self._await_served = await_served
         self._stop = threading.Event()
+        self._wake_up: Callable[[], None] = lambda: None
         self._beaten: float | None = None
-        self._logged_in = float("-inf")
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -71,6 +73,7 @@ class Watch:
     def stop(self, seconds: float) -> None:
         """Stop watching, and wait for so long at most: nothing is lost with a watch."""
         self._stop.set()
+        self._wake_up()
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
@@ -85,7 +88,7 @@ class Watch:
             self._await_served(self._stop)
             begun = time.monotonic()
             try:
-                asyncio.run(self._watch())
+                run_to_end(self._watch())
             except Exception as error:  # whatever it is: without events the operator would be deaf
                 _log.warning("watching broke off and begins again", exc_info=error)
             if time.monotonic() - begun > 300:
@@ -93,16 +96,23 @@ class Watch:
             self._stop.wait(next(delays))
 
     async def _watch(self) -> None:
+        """Watch until something in kopf ends, which it does by an error only, or `stop` is called."""
+        over = asyncio.Event()
+        self._wake_up = partial(_call_soon, asyncio.get_running_loop(), over.set)
+        if self._stop.is_set():
+            return
         beating = asyncio.create_task(self._beat())
+        kopfs = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
         try:
-            await kopf.operator(
-                registry=self._registry(),
-                settings=_settings(),
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                stop_flag=self._stop,
-            )
+            ended, _ = await asyncio.wait([asyncio.create_task(over.wait()), *kopfs], return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
             beating.cancel()
             self._beaten = None
@@ -130,11 +140,30 @@ class Watch:
         return take
 
     async def _logs_in(self, **_: Any) -> kopf.AiohttpSession:
-        wait = self._logged_in + 5.0 - time.monotonic()
-        if wait > 0:
-            await asyncio.sleep(wait)  # the last session was refused: another like it would be as well
-        self._logged_in = time.monotonic()
         return self._login()
+
+
+def run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in an event loop of its own, which ends with it whatever else is in it.
+
+    `asyncio.run` waits for every other task, and kopf's, after an error, may wait for each other for ever.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.set_exception_handler(lambda loop, context: None)  # what is ended half-way is not worth a word
+        for _ in range(END_ROUNDS):  # kopf's watchers shrug off a first cancellation, to let their workers finish
+            if left := asyncio.all_tasks(loop):
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        loop.close()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: what was to be ended has ended
+        loop.call_soon_threadsafe(callback)
 
 
 class _Backoffs:

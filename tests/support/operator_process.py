@@ -64,6 +64,11 @@ class OperatorProcess:
         """End it as its node does when it is drained, and return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(60)
+
     def answers(self, path: str) -> bool:
         """Say whether a probe succeeds."""
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 
 import aiohttp
 import kopf
@@ -12,24 +12,29 @@ from kubernetes.client import Configuration
 from autollm_operator.api.client import Observe
 from autollm_operator.api.resources import Resource
 
+UNAUTHORIZED = 401
+LOGIN_SECONDS = 5.0
+"""How long a login that was refused is waited with: another one at once would be refused as well."""
+
 
 def open_session(
-    configuration: Configuration,
+    login: Callable[[], Configuration],
     resources: Iterable[Resource],
     *,
     listed: Callable[[Resource], None],
     observe: Observe = lambda verb, plural, status: None,
 ) -> kopf.AiohttpSession:
-    """Return a session; to be called in the event loop's thread.
+    """Return a session for all requests; to be called in the event loop's thread.
 
     Args:
-        configuration: Where the API server is, and as whom to sign in.
+        login: Where the API server is, and as whom to sign in; called again when that is refused.
         resources: The kinds that are watched.
         listed: Told of a kind when the first page of a full list of it has come. A watch that was cut for too long begins with one, and
             reports as events what is there now, but nothing of what vanished meanwhile.
         observe: Told of each answer.
     """
-    login = kopf.ConnectionInfo(
+    configuration = login()
+    connection = kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,
@@ -38,38 +43,58 @@ def open_session(
         username=configuration.username or None,
         password=configuration.password or None,
     )
-    headers = login.as_http_headers()
-    token = configuration.get_api_key_with_prefix("BearerToken")
-    if token:
-        headers["Authorization"] = token
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=login.as_ssl_context()),
-        headers=headers,
+        connector=aiohttp.TCPConnector(limit=0, ssl=connection.as_ssl_context()),
+        headers=connection.as_http_headers(),
         trust_env=True,
-        trace_configs=[_ear(tuple(resources), listed, observe)],
+        middlewares=[_Ear(tuple(resources), listed, observe), _SignsIn(configuration, login)],
     )
     return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
 
-def _ear(resources: tuple[Resource, ...], listed: Callable[[Resource], None], observe: Observe) -> aiohttp.TraceConfig:
-    async def answered(session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
-        query = params.url.query
-        for resource in resources:
-            if _is_of(resource, params.url.path):
-                watching = query.get("watch") == "true"
-                observe("watch" if watching else "list", resource.plural, params.response.status)
-                if not watching and "continue" not in query and params.response.status == 200:
-                    listed(resource)
+class _SignsIn:
+    """Sends the token of the moment, which in a pod changes every hour, and asks again with another where one is refused.
 
-    async def broken(session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams) -> None:
-        for resource in resources:
-            if _is_of(resource, params.url.path):
-                observe("watch" if params.url.query.get("watch") == "true" else "list", resource.plural, 0)
+    kopf would begin another session, and close this one under the watches that go on in it: they end it then.
+    """
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_end.append(answered)
-    trace.on_request_exception.append(broken)
-    return trace
+    def __init__(self, configuration: Configuration, login: Callable[[], Configuration]) -> None:
+        self._configuration = configuration
+        self._login = login
+
+    async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        while True:
+            if token := self._configuration.get_api_key_with_prefix("BearerToken"):
+                request.headers["Authorization"] = token
+            response = await handler(request)
+            if response.status != UNAUTHORIZED:
+                return response
+            response.release()
+            await asyncio.sleep(LOGIN_SECONDS)
+            self._configuration = self._login()
+
+
+class _Ear:
+    """Tells of answers and of full lists."""
+
+    def __init__(self, resources: tuple[Resource, ...], listed: Callable[[Resource], None], observe: Observe) -> None:
+        self._resources = resources
+        self._listed = listed
+        self._observe = observe
+
+    async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        resource = next((resource for resource in self._resources if _is_of(resource, request.url.path)), None)
+        if resource is None:
+            return await handler(request)
+        verb, status = "watch" if request.url.query.get("watch") == "true" else "list", 0
+        try:
+            response = await handler(request)
+            status = response.status
+        finally:
+            self._observe(verb, resource.plural, status)
+        if verb == "list" and status == 200 and "continue" not in request.url.query:
+            self._listed(resource)
+        return response
 
 
 def _is_of(resource: Resource, path: str) -> bool:

@@ -103,9 +103,10 @@ def _standing(
     snapshot: Snapshot, training: PlannedTraining, facts: Mapping[str, DeltaFact], earlier: Mapping[str, Standing], now: datetime
 ) -> Standing:
     child = snapshot.training(training.name(snapshot.name))
+    name = task_id(snapshot.name, "Train", training.key)
     if child is not None and child.status is not None and child.status.delta is not None:
         reused = bool(child.status.reused)
-        return Standing(training, _ready(reused=reused), delta=child.status.delta, reused=reused)
+        return Standing(training, _ready(reused=reused), delta=child.status.delta, reused=reused, tasks=frozenset({name}))
     if (fact := facts.get(training.key)) is not None:
         uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(fact.key)}"
         return Standing(training, _ready(reused=True), delta=TrainedDelta(key=fact.key, digest=fact.digest, uri=uri), reused=True)
@@ -118,7 +119,6 @@ def _standing(
         if start.failure is not None:
             return _failed(training, Failure(reason="StartFailed", message=f"It continues {start.planned.delta}, which failed."))
         return Standing(training, Verdict("Succeeded", "Unknown", "Waiting", f"It continues {start.planned.delta}, which is not ready."))
-    name = task_id(snapshot.name, "Train", training.key)
     task = TrainTask(id=name, run=snapshot.name, training=training.name(snapshot.name), spec=training.spec)
     doing = errand(task, snapshot.task(name), now)
     if doing.failure is not None:

@@ -34,15 +34,16 @@ def current_preparation(snapshot: Snapshot) -> Prepared | None:
 def prepare(snapshot: Snapshot, now: datetime) -> Step:
     """Have the data prepared, unless that is done."""
     prepared = current_preparation(snapshot)
+    key = prepare_key(snapshot.spec, snapshot.seen)
+    # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
+    name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
     if prepared is not None:
         counts = DataCounts(records=prepared.records, dropped=prepared.dropped, chunks=len(prepared.chunks))
         message = (
             f"{prepared.records} records in {_chunks(counts.chunks)}, {prepared.search.count} search and {prepared.test.count} test items."
         )
-        return Step(verdicts=(Verdict("DataReady", "True", "Prepared", message),), fields={"model": prepared.model, "data": counts})
-    key = prepare_key(snapshot.spec, snapshot.seen)
-    # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
-    name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
+        verdict = Verdict("DataReady", "True", "Prepared", message)
+        return Step(verdicts=(verdict,), tasks=frozenset({name}), fields={"model": prepared.model, "data": counts})
     doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure

@@ -42,7 +42,8 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
         return Step(Ended(True, "Pinned", message), (_pinned(spec.publish.pin),))
     if latest is not None and consists_of(latest, field.base, weights, field.deltas):
         message = f"{latest.revision} is the model of this run. {gate.message}"
-        return Step(Ended(True, "Published", message), (Verdict("Published", "True", "Published", message),))
+        ending = frozenset(task.id for task in snapshot.tasks if task.kind == "Publish")
+        return Step(Ended(True, "Published", message), (Verdict("Published", "True", "Published", message),), tasks=ending)
     if not gate.passed:
         return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
     kept = normal(weights)

@@ -55,7 +55,8 @@ class Step:
 
     Attributes:
         state: None lets the next decision follow; anything else is how the run stands.
-        tasks: Ids of the tasks that have to run on; every other running task is stopped.
+        tasks: Ids of the tasks that may run on, because their report is still needed or is there and they are about to end by
+            themselves; every other running task is stopped.
         fields: Status fields of the run that this decision sets.
         look_again: When the plan changes by the mere passing of time.
     """

@@ -60,9 +60,11 @@ class Statuses:
         before: dict[str, Mapping[str, Any]] = {condition["type"]: condition for condition in kept.get("conditions") or ()}
         known = _known(before.values())
         told = {condition.type: condition.document() for condition in settle(known, _verdicts(problem, known), target.generation, now)}
-        if all(before.get(name, {}).get(part) == told[name].get(part) for name in told for part in ("status", "reason", "message")):
+        parts = ("status", "reason", "message", "observedGeneration")
+        if all(before.get(name, {}).get(part) == told[name].get(part) for name in told for part in parts):
             return False
-        answer = self._apply(resource, target, {**kept, "conditions": [*({**before, **told}).values()]})
+        fields = {"observedGeneration": target.generation, "conditions": [*({**before, **told}).values()]}
+        answer = self._apply(resource, target, kept | fields)
         self._cache.put(resource, answer)
         return True
 

@@ -20,7 +20,7 @@ def render(values: Mapping[str, Any] | None = None, *, namespace: str = "team-a"
     """Return the objects of a release named autollm; raises CalledProcessError where helm refuses the values."""
     command = [str(helm()), "template", "autollm", str(CHART), "--namespace", namespace, "--values", "-"]
     output = subprocess.run(command, input=json.dumps(dict(values or {})), check=True, capture_output=True, text=True).stdout
-    return [document for document in yaml.safe_load_all(output) if document]
+    return [document for document in yaml.load_all(output, yaml.CSafeLoader) if document]  # the CRDs take the other a second
 
 
 def refusal(values: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from support.chart import of_kind, render
 
-CRDS = [yaml.safe_load(path.read_text()) for path in sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))]
+CRDS = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))]
 KEEP = {"helm.sh/resource-policy": "keep"}
 
 

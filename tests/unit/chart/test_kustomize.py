@@ -19,7 +19,7 @@ BASES = CHART.parent / "kustomize"
 
 def built(folder: Path) -> list[Document]:
     output = subprocess.run([str(kubectl()), "kustomize", str(folder)], check=True, capture_output=True, text=True).stdout
-    return list(yaml.safe_load_all(output))
+    return list(yaml.load_all(output, yaml.CSafeLoader))
 
 
 def overlay(folder: Path, **kustomization: Any) -> list[Document]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
+from typing import Any
+
+from autollm.contract.redaction import redacted
+
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""What steers a terminal or the direction of text; JSON escapes the other control characters by itself."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -24,7 +31,24 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _UNSEEN.sub(_escaped, json.dumps(_shown(line), ensure_ascii=False))
+
+
+def _shown(value: Any) -> Any:
+    """A value as it may be read by anybody: texts without secrets, and whatever JSON does not know as such a text."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {redacted(str(name)): _shown(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_shown(part) for part in value]
+        case _:
+            return redacted(str(value))
+
+
+def _escaped(unseen: re.Match[str]) -> str:
+    return json.dumps(unseen[0])[1:-1]
 
 
 def log_to_stderr(*talkative: str) -> None:

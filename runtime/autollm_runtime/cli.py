@@ -8,12 +8,14 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from autollm.contract import pod
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.redaction import told
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask
 from autollm.errors import DocumentError
 from autollm.plan.landscape import in_slot
@@ -65,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rank, ending = SINGLE, Ending(ExitCode.USAGE, error.reason, str(error))
     else:
         ending = _run(options, rank)
+    ending = replace(ending, message=told(ending.message))
     crew_folder = os.environ.get(crew.FOLDER)
     if crew_folder is not None:
         crew.leave(Path(crew_folder), rank.number, ending)  # the launcher writes what they all come to

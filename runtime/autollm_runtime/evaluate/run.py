@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from autollm.contract.redaction import told
 from autollm.contract.tasks import EvaluateTask
 from autollm.errors import InputError, Interrupted, OutOfMemoryError, TemporaryError
 from autollm.resources.merge_trial import MergeTrial
@@ -52,10 +53,10 @@ def _score(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
         raise
     except InputError as error:
         _log.warning("the trial failed", extra={"trial": name, "reason": error.reason, "cause": str(error)})
-        context.reports.failed_trial(name, Failure(reason=error.reason, message=str(error)[:4096]))
+        context.reports.failed_trial(name, Failure(reason=error.reason, message=told(str(error))))
     except Exception as error:
         _log.exception("the trial failed unexpectedly", extra={"trial": name})
         message = f"{type(error).__name__}: {error}; the log of the evaluator has the traceback"
-        context.reports.failed_trial(name, Failure(reason="InternalError", message=message[:4096]))
+        context.reports.failed_trial(name, Failure(reason="InternalError", message=told(message)))
     else:
         context.reports.scored(name, result)

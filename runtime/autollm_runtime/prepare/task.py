@@ -86,7 +86,6 @@ def _report(task: PrepareTask, manifest: DataManifest, digest: str, model: Model
         search=manifest.search,
         test=manifest.test,
         imported=imported_deltas(task.spec, model, base, store, scratch),
-        existing=[],
-        published=published_revision(store),
+        published=published_revision(store, task.known),
     )
     return fact.model_copy(update={"existing": existing_deltas(task.spec, fact, store)})

@@ -25,4 +25,4 @@ def run_pin(task: PinTask, context: Context) -> None:
         raise TemporaryError(str(error)) from error
     manifest, digest = verify_revision(store, task.revision)
     _log.info("latest points to the pinned revision", extra={"revision": task.revision})
-    context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of))
+    context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of).fit_for_status())

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from autollm.contract.exit_codes import ExitCode
@@ -49,7 +50,8 @@ def ask_to_stop(folder: Path) -> None:
     (folder / "stop").touch()
     for path in folder.glob("*.pid"):
         if not path.with_suffix(".json").exists():
-            os.kill(int(path.read_bytes()), signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(int(path.read_bytes()), signal.SIGTERM)
 
 
 def ending_of_all(folder: Path, code: int) -> Ending:

@@ -173,9 +173,23 @@ class _Backoffs:
         return chain((0.5, 1.0, 2.0), repeat(5.0))
 
 
+class _Forgetful(kopf.DiffBaseStorage):
+    """Keeps nothing of an object on it, and copies none of it for comparison: kopf would four times an event, and nobody asks."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = _Forgetful()
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.process.ultimate_exiting_timeout = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from autollm.resources.evaluation import Weights
 from autollm.resources.facts import ChunkFact, ItemsFact, ModelFact
@@ -15,10 +15,17 @@ from autollm.resources.training import Adapter, Method
 from autollm.resources.values import DeltaName, Digest
 
 
+def _inside(name: str) -> str:
+    """Refuse a name that would be a file elsewhere: a manifest lies in a bucket, and others than we may write there."""
+    if name.startswith("/") or "\\" in name or "\0" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ValueError("it leads out of its folder")
+    return name
+
+
 class StoredFile(Model):
     """One file below a manifest's prefix."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_inside)]
     digest: Digest
     size: int
 

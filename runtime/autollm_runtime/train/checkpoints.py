@@ -69,12 +69,16 @@ class Checkpoints:
     def newest(self) -> Checkpoint | None:
         """Return the manifest of the newest checkpoint."""
         try:
-            return Checkpoint.parse(json.loads(self._store.read(self._place)))
+            checkpoint = Checkpoint.parse(json.loads(self._store.read(self._place)))
         except NotFoundError:
             return None
         except ValueError as error:
             _log.warning("the checkpoint's manifest cannot be read, the training starts again: %s", error)
             return None
+        if not checkpoint.prefix.startswith(self._prefix):
+            _log.warning("the checkpoint's manifest names files that are not its own, the training starts again")
+            return None
+        return checkpoint
 
     def fetch(self, checkpoint: Checkpoint) -> Path | None:
         """Return a folder with the files of a checkpoint, every digest checked; None where one is missing or damaged."""

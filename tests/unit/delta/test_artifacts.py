@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,20 @@ def test_differences_are_written_one_by_one_and_read_back_exactly(tmp_path: Path
 def test_a_folder_without_a_delta_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no delta to publish"):
         publish_delta(MemoryStore(), KEY, tmp_path, MANIFEST)
+
+
+def test_a_poisoned_manifest_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
+    store = MemoryStore()
+    publish_delta(store, KEY, write_differences(tmp_path / "made", 1.0), MANIFEST)
+    place = layout.delta_manifest(KEY)
+    manifest = json.loads(store.read(place))
+    outside = tmp_path / "outside"
+    (file,) = manifest["files"]
+    evil = store.read(manifest["prefix"] + file["name"])
+    # The key is one that every store takes, the path of that name is an absolute one.
+    manifest["prefix"], file["name"] = "deltas", str(outside)
+    store.write(f"deltas{outside}", evil)
+    store.write(place, json.dumps(manifest).encode())
+    with pytest.raises(IntegrityError):
+        read_delta(store, "math/sft", KEY, base=BASE, scratch=tmp_path / "scratch")
+    assert not outside.exists()

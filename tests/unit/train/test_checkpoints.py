@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import CurvePoint
 from autollm.store.memory import MemoryStore
 from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Trained
@@ -57,6 +59,38 @@ def test_a_damaged_one_counts_as_none(tmp_path: Path, name: str) -> None:
     checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
     store.write(next(key for key in store.list() if key.endswith(name)), b"y")
     assert checkpoints.latest() is None
+
+
+def poison(store: MemoryStore, **fields: str) -> None:
+    """Have the manifest name another file or prefix, whose bytes are there under that name and have the digest it says."""
+    place = next(key for key in store.list() if key.endswith("manifest.json"))
+    manifest = json.loads(store.read(place))
+    file = manifest["files"][0]
+    evil = b"evil"
+    manifest["prefix"] = fields.get("prefix", manifest["prefix"])
+    file |= {"name": fields.get("name", file["name"]), "digest": digest_bytes(evil), "size": len(evil)}
+    store._objects[manifest["prefix"] + file["name"]] = evil  # past the store's own check of keys
+    store.write(place, json.dumps(manifest).encode())
+
+
+@pytest.mark.parametrize("name", ["/{0}/outside", "../../outside", "a/../../../outside", "a//b", "."])
+def test_a_poisoned_manifest_writes_nothing_outside_its_folder(tmp_path: Path, name: str) -> None:
+    store = MemoryStore()
+    scratch = tmp_path / "scratch"
+    checkpoints = Checkpoints(store, KEY, scratch)
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    poison(store, name=name.format(str(tmp_path).strip("/")))
+    assert checkpoints.latest() is None
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_poisoned_manifest_removes_nothing_of_others(tmp_path: Path) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path / "scratch")
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    poison(store, prefix="deltas/another/", name="manifest.json")
+    checkpoints.keep(written(tmp_path / "b", "y"), Trained(step=2))
+    assert store.stat("deltas/another/manifest.json") is not None
 
 
 def test_removing_leaves_nothing(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class Proxy:
         url = URL(self._server + request.raw_path, encoded=True)
         headers = CIMultiDict((name, value) for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP)
         async with session.request(
-            request.method, url, data=await request.read() or None, headers=headers, skip_auto_headers=["Content-Type"]
+            request.method, url, data=await request.read() or None, headers=headers, skip_auto_headers=["Content-Type", "Accept-Encoding"]
         ) as answer:
             if (refused := await self._meet(self.after, asked)) is not None:
                 return refused

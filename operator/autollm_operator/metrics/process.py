@@ -45,6 +45,12 @@ _API_REQUESTS = Counter(
     ["verb", "resource", "code"],
     registry=None,
 )
+_LOOP_LAG = Histogram(
+    "autollm_event_loop_lag_seconds",
+    "By how much the event loop that takes the API server's events is late, four times a second.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    registry=None,
+)
 _BUILD = Gauge("autollm_build_info", "Always 1; the version that runs.", ["version"], registry=None)
 _BUILD.labels(version("autollm")).set(1)
 
@@ -78,6 +84,11 @@ def requested(verb: str, resource: str, code: int) -> None:
     _API_REQUESTS.labels(verb, resource, str(code)).inc()
 
 
+def lagged(seconds: float) -> None:
+    """Count by how much the event loop was late."""
+    _LOOP_LAG.observe(seconds)
+
+
 def process_collectors() -> tuple[Collector, ...]:
     """Return what is counted here, to be registered beside the collectors of runs and of the queue."""
-    return _RECONCILE_SECONDS, _RECONCILE_ERRORS, _SUGGEST_SECONDS, _API_REQUESTS, _BUILD
+    return _RECONCILE_SECONDS, _RECONCILE_ERRORS, _SUGGEST_SECONDS, _API_REQUESTS, _LOOP_LAG, _BUILD

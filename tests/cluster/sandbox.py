@@ -49,12 +49,12 @@ class Sandbox:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
         return done.stdout
 
-    def forward(self, port: int) -> int:
-        """Return a port of this machine's loopback on which what listens inside on `port` is reached."""
+    def forward(self, port: int, host: str = ADDRESS) -> int:
+        """Return a port of this machine's loopback on which what listens inside is reached, on `port` of the node or of a pod."""
         with socket.create_server(("127.0.0.1", 0)) as outside:
             # A socket stays in the network it was made in; its connections inside are made where the forwarder is.
-            command = (sys.executable, _FORWARD, str(outside.fileno()), ADDRESS, str(port))
-            self.processes.start(f"forward-{port}", *command, pass_fds=[outside.fileno()])
+            command = (sys.executable, _FORWARD, str(outside.fileno()), host, str(port))
+            self.processes.start(f"forward-{host}-{port}", *command, pass_fds=[outside.fileno()])
             found: int = outside.getsockname()[1]
             return found
 

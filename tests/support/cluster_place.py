@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster.node import Node
@@ -12,6 +15,7 @@ from cluster.store import SECRET, Store, give_credentials
 from cluster.waiting import wait_until
 from support.helm_release import Release
 from support.runs import merged
+from support.tiny_run import environment
 
 _WORKERS: dict[str, Any] = {
     "volumes": [
@@ -56,6 +60,11 @@ class Place:
             raise RuntimeError(f"{error}\n{self.described()}") from None
         return self.condition(name, "Succeeded")
 
+    def revision(self, name: str) -> Path:
+        """The folder of the model that a run has published."""
+        revision: str = self.run(name)["status"]["published"]["revision"]
+        return self.store.folder / self.bucket / "artifacts" / "revisions" / revision
+
     def described(self) -> str:
         """What people would look at: the objects, the events, and the ends of the pods' logs."""
         kubectl = self.node.cluster.kubectl
@@ -80,3 +89,17 @@ def make_place(node: Node, store: Store) -> Place:
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{place.described()}") from None
     return place
+
+
+def load_with_transformers(folder: Path) -> None:
+    """Load a model in a process of its own and ask it something; raises CalledProcessError where that needs anything of ours."""
+    program = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained(sys.argv[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))
+asked = [{"role": "user", "content": "w007"}]
+ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=False)
+assert torch.isfinite(model(ids).logits).all()
+assert not [name for name in sys.modules if name.startswith("autollm")]
+"""
+    subprocess.run([sys.executable, "-c", program, folder], check=True, env=environment())

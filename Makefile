@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 NODE := containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart check lint types contracts unit test soak bench seeds lock generate browser prometheus node kubernetes lock-images images sbom clean
+.PHONY: help install quickstart check lint types contracts unit test soak bench bench-cluster seeds lock generate browser prometheus node kubernetes lock-images images sbom clean
 
 help:             ## Tell what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -60,6 +60,10 @@ soak: kubernetes browser prometheus node  ## The same tests with bigger counts: 
 
 bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
 	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+
+bench-cluster: $(INSTALLED)  ## The operator's figures on a real API server: about an hour
+	@for program in "cluster_start" "cluster_search busy" "cluster_search growth"; do \
+	  set -- $$program; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 
 seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one
 	@$(BIN)/python benchmarks/quickstart_seeds.py --all

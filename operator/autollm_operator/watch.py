@@ -26,7 +26,7 @@ WATCHED = (RUNS, TRAININGS, TRIALS, JOBS, PODS)
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Of Jobs and pods, which every tenant has, only those that carry the operator's label are asked for."""
 
-BEAT_SECONDS, END_ROUNDS = 0.25, 4
+BEAT_SECONDS, END_ROUNDS = 0.25, 20
 
 logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that no signal reaches a thread: the program minds them
 
@@ -159,7 +159,7 @@ def run_to_end(work: Coroutine[Any, Any, None]) -> None:
             if left := asyncio.all_tasks(loop):
                 for task in left:
                     task.cancel()
-                loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+                loop.run_until_complete(asyncio.wait(left, timeout=0.5))
         loop.close()
 
 

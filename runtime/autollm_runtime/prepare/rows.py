@@ -9,8 +9,9 @@ from typing import Literal
 from autollm_runtime.prepare.container import kind_of, open_bytes
 from autollm_runtime.prepare.json_rows import is_structure, json_rows
 from autollm_runtime.prepare.lines import Row
+from autollm_runtime.prepare.parquet_rows import parquet_rows
 from autollm_runtime.prepare.place import Place
-from autollm_runtime.prepare.table_rows import csv_rows, parquet_rows
+from autollm_runtime.prepare.table_rows import csv_rows
 
 
 def read_rows(path: Path, place: Place) -> Iterator[tuple[int, Row]]:

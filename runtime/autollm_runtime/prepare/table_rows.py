@@ -1,16 +1,13 @@
-"""Rows of tables, streamed: CSV and TSV line by line, Parquet batch by batch."""
+"""Rows of CSV and TSV, line by line."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from autollm_runtime.prepare.lines import MAX_LINE, Row, bounded_lines
 from autollm_runtime.prepare.place import Place
-
-_BATCH = 1024
 
 
 def csv_rows(file: BinaryIO, place: Place, *, tabs: bool) -> Iterator[tuple[int, Row]]:
@@ -45,20 +42,3 @@ def _from(head: str, lines: Iterator[tuple[int, str]]) -> Iterator[str]:
     yield head
     for _, line in lines:
         yield line
-
-
-def parquet_rows(path: Path, place: Place) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a Parquet file, numbered from 1; raises InputError (DamagedParquet)."""
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=_BATCH, use_threads=False):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        cause = str(error).splitlines()[0]
-        raise place.fault("DamagedParquet", f"the Parquet file cannot be read ({cause}); write it again", row=number + 1) from error

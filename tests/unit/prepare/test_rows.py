@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autollm.errors import InputError
-from autollm_runtime.prepare import container, json_rows, json_structure, lines
+from autollm_runtime.prepare import container, json_rows, json_structure, lines, parquet_rows
 from autollm_runtime.prepare.place import Place
 from autollm_runtime.prepare.rows import read_rows
 
@@ -156,3 +156,47 @@ def test_an_array_is_read_alike_through_windows_of_any_size(
             assert [row for _, row in json_structure.structure_rows(file, Place("s", "a.json"))] == expected
     finally:
         json_structure._BLOCK = before
+
+
+def read_parquet(table: pyarrow.Table, path: Path) -> list[dict[str, Any]]:
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    return [row for _, row in read_rows(path, Place("math", "data/a.parquet"))]
+
+
+def repeated(length: int, rows: int) -> pyarrow.Array:
+    """A long text in every row, which a file stores once."""
+    return pyarrow.array(["a" * length]).dictionary_encode().take(pyarrow.array([0] * rows)).cast(pyarrow.string())
+
+
+def test_a_parquet_file_of_a_kilobyte_that_stands_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    table = pyarrow.table({"prompt": repeated(17 * 2**20, 100), "completion": ["b"] * 100})
+    with pytest.raises(InputError, match=r"row 1: .*16 MiB") as caught:
+        read_parquet(table, tmp_path / "a.parquet")
+    assert caught.value.reason == "LineTooLong"
+    assert (tmp_path / "a.parquet").stat().st_size < 4096
+
+
+def test_long_texts_that_stand_once_in_a_parquet_file_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_rows, "_BATCH_BYTES", 4 * 2**20)
+    table = pyarrow.table({"text": repeated(2**20, 30), "list": [[{"role": "user"}], [], None] * 10})
+    asked = []
+    monkeypatch.setattr(parquet_rows, "_check_rows", lambda *_: None)
+    batches = pyarrow.parquet.ParquetFile.iter_batches
+
+    def watched(file: Any, *, batch_size: int, use_threads: bool) -> Any:
+        asked.append(batch_size)
+        return batches(file, batch_size=batch_size, use_threads=use_threads)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", watched)
+    rows = read_parquet(table, tmp_path / "a.parquet")
+    assert [len(row["text"]) for row in rows] == [2**20] * 30
+    assert [row["list"] for row in rows[:3]] == [[{"role": "user"}], [], None]
+    assert 1 <= asked[0] <= 4
+
+
+def test_a_parquet_row_of_endless_nothing_is_refused(tmp_path: Path) -> None:
+    nothing = pyarrow.ListArray.from_arrays([0, 20_000_000], pyarrow.nulls(20_000_000, pyarrow.string()))
+    with pytest.raises(InputError, match="lists of more than") as caught:
+        read_parquet(pyarrow.table({"messages": nothing}), tmp_path / "a.parquet")
+    assert caught.value.reason == "ExpandsTooFar"
+    assert (tmp_path / "a.parquet").stat().st_size < 4096

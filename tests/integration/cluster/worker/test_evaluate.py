@@ -76,3 +76,16 @@ def test_a_slot_of_a_real_evaluator(cluster: Cluster, run: dict[str, Any], creat
     assert status("second")["conditions"][0]["reason"] == "Scored"
     assert status("elsewhere") == {}
     assert json.loads((tmp_path / "end").read_text())["reason"] == "Interrupted"
+
+
+def test_a_trial_made_by_hand_is_scored_and_the_worker_ends(cluster: Cluster, run: dict[str, Any], create: Create, tmp_path: Path) -> None:
+    landscape = make_landscape(tmp_path, run=RUN)
+    trial = create("MergeTrial", "mine", {"run": RUN, "split": "Test", "weights": {"code/sft": "0.25"}}, owned=False)
+    task = landscape.task.model_copy(update={"trial": "mine"})
+    with evaluator(cluster, task, trial, tmp_path) as process:
+        assert process.wait(120) == 0, (tmp_path / "log").read_text()
+    path = f"/apis/autollm.dev/v1alpha1/namespaces/{run['metadata']['namespace']}/mergetrials/mine"
+    status = cluster.admin.expect("GET", path)["status"]
+    assert status["items"] == 9
+    assert status["conditions"][0]["status"] == "True"
+    assert json.loads((tmp_path / "end").read_text())["reason"] == "Completed"

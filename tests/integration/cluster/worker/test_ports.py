@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autollm.resources.facts import Prepared, PublishedRevision, TrialResult
+from autollm.contract.tasks import PrepareTask
+from autollm.resources.facts import PublishedRevision, TrialResult
 from autollm.resources.metadata import Failure
+from autollm.resources.run import RunSpec
 from autollm_runtime.worker.cluster.api import ClusterApi
 from autollm_runtime.worker.cluster.feed import KubernetesFeed
 from autollm_runtime.worker.cluster.login import sign_in
 from autollm_runtime.worker.cluster.reports import KubernetesReports
 from cluster.connection import MERGE, connect
+from support import synthetic
 from support.documents import SHORTEST
 
 if TYPE_CHECKING:
@@ -23,20 +26,7 @@ if TYPE_CHECKING:
 
 DIGEST = "sha256:" + "a" * 64
 REVISION = PublishedRevision(revision="r1", uri="s3://bucket/r1", digest=DIGEST, base=DIGEST, weights={}, deltas={})
-PREPARED = Prepared.parse(
-    {
-        "key": DIGEST,
-        "model": {"uri": "s3://bucket/m", "digest": DIGEST, "dtype": "Float32", "parameters": 1},
-        "manifest": DIGEST,
-        "records": 2,
-        "dropped": {},
-        "chunks": [{"name": "a", "source": "a", "digest": DIGEST, "records": 2, "shapes": {"messages": 2}}],
-        "search": {"digest": DIGEST, "count": 2},
-        "test": {"digest": DIGEST, "count": 2},
-        "imported": [],
-        "existing": [],
-    }
-)
+PREPARED = synthetic.prepared(PrepareTask(id="t", run="support-bot", key=DIGEST, spec=RunSpec.parse(SHORTEST["spec"])))
 FAILURE = Failure(reason="NonFinite", message="the logits are not finite")
 Create = Callable[..., dict[str, Any]]
 

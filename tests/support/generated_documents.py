@@ -89,12 +89,17 @@ def _later(schema: Schema) -> Callable[[], st.SearchStrategy[Any]]:
     return lambda: values(schema)
 
 
-@st.composite
-def run_documents(draw: st.DrawFn) -> dict[str, Any]:
+def run_documents() -> st.SearchStrategy[dict[str, Any]]:
     """The document with everything in it, with one to three of its parts drawn anew."""
-    document = copy.deepcopy(EVERYTHING)
+    return altered(EVERYTHING)
+
+
+@st.composite
+def altered(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
+    """A document of any kind, with one to three of its parts drawn anew."""
+    document = copy.deepcopy(original)
     for _ in range(draw(st.integers(1, 3))):
-        place, part, key = document, schema_of("AutoLLMRun")["properties"]["spec"], "spec"
+        place, part, key = document, schema_of(original["kind"])["properties"]["spec"], "spec"
         while (key == "spec" or draw(st.booleans())) and isinstance(place.get(key), dict) and part.get("properties"):
             inner = draw(st.sampled_from(sorted(part["properties"])))
             place, part, key = place[key], part["properties"][inner], inner

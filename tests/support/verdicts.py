@@ -31,9 +31,10 @@ class Verdict:
     seen: Literal["Fields", "Shapes", "All"] = "All"
 
 
-def of_server(admin: Connection, namespace: str, document: Mapping[str, Any], *, kind: str = "AutoLLMRun") -> Verdict:
+def of_server(admin: Connection, namespace: str, document: Mapping[str, Any]) -> Verdict:
     """Ask an API server for its verdict, with strict field validation, without storing anything."""
-    path = f"/apis/autollm.dev/v1alpha1/namespaces/{namespace}/{_PLURALS[kind]}?dryRun=All&fieldValidation=Strict"
+    plural = _PLURALS.get(document.get("kind", ""), _PLURALS["AutoLLMRun"])
+    path = f"/apis/autollm.dev/v1alpha1/namespaces/{namespace}/{plural}?dryRun=All&fieldValidation=Strict"
     return _verdict(admin.ask("POST", path, document))
 
 

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from autollm.resources.delta_training import DeltaTraining
+from autollm.resources.merge_trial import MergeTrial
 from cluster.cluster import Cluster
-from support.documents import BAD, GOOD, Bad, changed
-from support.generated_documents import run_documents
+from support.documents import BAD, EVERYTHING, GOOD, Bad, changed
+from support.generated_documents import altered
+from support.runs import make_run
 from support.verdicts import Verdict, agree, of_server, of_validate, spelled
+from support.world import World
 
 SOAK = bool(os.environ.get("AUTOLLM_SOAK"))
-GENERATED = 10_000 if SOAK else 500
+GENERATED = {"AutoLLMRun": 10_000 if SOAK else 500, "DeltaTraining": 2_000 if SOAK else 60, "MergeTrial": 2_000 if SOAK else 60}
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
@@ -35,8 +39,10 @@ def test_a_good_document_is_taken(cluster: Cluster, document: dict[str, Any]) ->
     assert not server.refused, server.text
 
 
-def test_generated_documents_meet_the_same_verdict(cluster: Cluster) -> None:
-    documents = _generated(GENERATED)
+@pytest.mark.parametrize("kind", GENERATED)
+def test_generated_documents_meet_the_same_verdict(cluster: Cluster, kind: str) -> None:
+    count = GENERATED[kind]
+    documents = _generated(EVERYTHING if kind == "AutoLLMRun" else _child(kind), count)
     # Rules take tens of milliseconds in Python: on all cores, while the server is asked.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes, ThreadPoolExecutor(4) as threads:
         validate = processes.map(of_validate, documents, chunksize=25)
@@ -45,15 +51,25 @@ def test_generated_documents_meet_the_same_verdict(cluster: Cluster) -> None:
     different = [_difference(*each) for each in verdicts if not agree(each[1], each[2])]
     assert not different, f"{len(different)} of {len(documents)} differ:\n\n" + "\n\n".join(different[:5])
     refused = sum(server.refused for _, server, _ in verdicts)
-    assert len(verdicts) == GENERATED
-    assert GENERATED // 10 < refused < GENERATED - GENERATED // 10, "the documents are to be good and bad ones"
+    assert len(verdicts) == count
+    assert count // 10 < refused < count - count // 10, f"good and bad ones are to be among them, not {refused} bad ones of {count}"
 
 
-def _generated(count: int) -> list[dict[str, Any]]:
+def _child(kind: str) -> dict[str, Any]:
+    """A document of another kind, as a run makes it."""
+    world = World(make_run())
+    world.settle()
+    child: DeltaTraining | MergeTrial = (
+        next(iter(world.trainings.values())) if kind == "DeltaTraining" else next(iter(world.trials.values()))
+    )
+    return child.document() | {"metadata": {"name": child.metadata.name}, "status": {}}
+
+
+def _generated(original: dict[str, Any], count: int) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
 
     @settings(max_examples=count, derandomize=not SOAK, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    @given(run_documents())
+    @given(altered(original))
     def collect(document: dict[str, Any]) -> None:
         documents.append(changed(document, {"metadata.namespace": "default"}))
 

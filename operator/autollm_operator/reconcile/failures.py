@@ -36,10 +36,13 @@ def failure_of_job(job: JobView, pods: Sequence[PodView]) -> Failure:
 
 def deciding_pod(job: JobView, pods: Sequence[PodView]) -> PodView | None:
     """Return the pod whose end decided that of its Job: the one that Kubernetes names, or else the last one that failed by itself."""
-    failed = [pod for pod in pods if pod.phase == "Failed"]
-    named = next((pod for pod in failed if f"/{pod.name} " in f"{job.message} "), None)
-    by_itself = [pod for pod in failed if not pod.disrupted and pod.exit_code not in FREE]
-    return named or max(by_itself or failed, key=lambda pod: pod.finished or NEVER, default=None)
+    named = next((pod for pod in pods if pod.phase == "Failed" and f"/{pod.name} " in f"{job.message} "), None)
+    return named or last_failed([pod for pod in pods if not pod.disrupted and pod.exit_code not in FREE]) or last_failed(pods)
+
+
+def last_failed(pods: Sequence[PodView]) -> PodView | None:
+    """Return the pod that failed last, if one has."""
+    return max((pod for pod in pods if pod.phase == "Failed"), key=lambda pod: pod.finished or NEVER, default=None)
 
 
 def _said(text: str) -> Failure | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from autollm.plan.snapshot import Phase, TaskKind, TaskState
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.views import JobView, PodView
-from autollm_operator.reconcile.failures import deciding_pod, failure_of_job
+from autollm_operator.reconcile.failures import deciding_pod, failure_of_job, last_failed
 
 KINDS: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evaluate": "Evaluate", "publish": "Publish", "pin": "Pin"}
 
@@ -62,11 +62,16 @@ def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
         return "It saves what it has and stops."
     if job.suspended:
         return f"It is queued: the Job {job.name} is suspended until its turn comes."
+    pods = tuple(pods)
     present = [pod for pod in pods if not pod.deleting and pod.phase in ("Pending", "Running")]
     if any(pod.phase == "Running" for pod in present):
         return ""
-    told = next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
-    if told or present or job.started is None or now < job.started + PODS_APPEAR:
-        return told
+    if present:
+        return next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
+    if (last := last_failed(pods)) is not None:
+        ended = f"exit code {last.exit_code}" if last.exit_code is not None else "no exit code"
+        return f"Its pod {last.name} ended with {ended} ({last.ended_because}); Kubernetes makes another, later each time."
+    if job.started is None or now < job.started + PODS_APPEAR:
+        return ""
     hint = "a quota or what the namespace admits may be in the way"
     return f"The Job {job.name} has no pod: {hint}; `kubectl describe job --namespace {job.namespace} {job.name}` tells."

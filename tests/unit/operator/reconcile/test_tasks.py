@@ -92,6 +92,7 @@ class TestWaiting:
             (job(), [pod_with({"running": {"startedAt": "2026-01-01T10:00:00Z"}}, "Running")], ""),
             (job(), [], "kubectl describe job --namespace team-a demo-train-0123456789"),
             (job(status={"startTime": "2026-01-01T10:04:50Z"}), [], ""),
+            (job(), [ended(137, "OOMKilled")], "ended with exit code 137 (OOMKilled); Kubernetes makes another"),
             (job(metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}), [], "stops"),
             (job_with(OUT_OF_RETRIES), [], ""),
         ],

@@ -26,6 +26,9 @@ from cluster.cluster import Cluster
 from cluster.proxy import Asked, Cut, Proxy, Refusal, proxied, refusal, watch_error
 from support.api_contract import job_document, run_document, status_of
 
+RESYNC_PAGE = 400
+"""By which the operator's own lists are told from kopf's."""
+
 OUR_LABEL = {"metadata": {"labels": {MANAGED_BY_LABEL: MANAGED_BY}}}
 
 
@@ -35,7 +38,7 @@ class Eye:
     def __init__(self, proxy: Proxy, namespaces: tuple[str, ...]) -> None:
         self.cache = Cache()
         self.queue = WorkQueue()
-        self.api = KubernetesApi(configuration(str(proxy.kubeconfig)), read_seconds=5)
+        self.api = KubernetesApi(configuration(str(proxy.kubeconfig)), read_seconds=5, page=RESYNC_PAGE)
         self.resync = Resync(self.api, self.cache, self.queue, namespaces, 600)
         self.sessions = 0
         self._proxy = proxy
@@ -52,11 +55,6 @@ class Eye:
     def _session(self) -> Any:
         self.sessions += 1
         return open_session(lambda: configuration(str(self._proxy.kubeconfig)), WATCHED, listed=self.resync.request)
-
-
-@pytest.fixture(autouse=True)
-def quick_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autollm_operator.resync.FIRST_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -161,11 +159,11 @@ def test_a_namespace_with_our_objects_is_gone_at_once_without_the_operator(clust
 
 def test_a_cut_watch_goes_on_where_it_was(eye: Eye, proxy: Proxy, api: KubernetesApi, namespace: str) -> None:
     until(lambda: proxy.requests(watches=True, plural="autollmruns"))
-    lists = len(proxy.requests(watches=False, plural="autollmruns"))
     proxy.cut(lambda asked: asked.watches)
     api.create(RUNS, run_document(namespace))
     until(lambda: eye.cache.run(key(namespace)))
-    assert len(proxy.requests(watches=False, plural="autollmruns")) == lists
+    assert len(proxy.requests(watches=True, plural="autollmruns")) == 2
+    assert [asked.query["limit"] for asked in proxy.requests(watches=False, plural="autollmruns")].count("500") == 1
 
 
 def once(fault: Refusal, where: Callable[[Asked], bool]) -> Callable[[Asked], Refusal | None]:

@@ -256,3 +256,14 @@ class TestEditedByHand:
         world.settle()
         assert world.run().status.trials.total == 4  # type: ignore[union-attr]  # it has one
         assert len(world.api.writes()) - writes <= 3
+
+    def test_a_job_that_only_says_that_it_is_ours_is_not_touched(self) -> None:
+        world = started()
+        labels = dict(world.get(JOBS, world.jobs("prepare")[0])["metadata"]["labels"])
+        world.api.create(
+            JOBS, {"metadata": {"name": "mine", "namespace": NAMESPACE, "labels": labels}, "spec": {"suspend": True, "template": {}}}
+        )
+        theirs = world.get(JOBS, "mine")
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+        assert world.get(JOBS, "mine") == theirs

@@ -59,7 +59,7 @@ soak: kubernetes browser prometheus node  ## The same tests with bigger counts: 
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
 
 bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
-	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+	@for program in startup plan_scale search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
 
 bench-cluster: $(INSTALLED)  ## The operator's figures on a real API server: about an hour
 	@for program in "cluster_start" "cluster_search busy" "cluster_search growth"; do \

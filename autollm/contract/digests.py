@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def digest_bytes(data: bytes) -> str:
     """Return `sha256:` and the hexadecimal digest of some bytes."""
@@ -16,7 +18,7 @@ def digest_bytes(data: bytes) -> str:
 
 def digest_document(document: Mapping[str, Any]) -> str:
     """Return the digest of a JSON document, the same for every order of its keys."""
-    return digest_bytes(json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode())
+    return digest_bytes(_CANONICAL.encode(document).encode())
 
 
 def digest_file(path: Path) -> str:

@@ -19,20 +19,15 @@ PREPARE_VERSION = 1
 """Raised when the same sources would give other chunks."""
 
 
-def delta_key(*, base: str, dtype: str, chunks: Sequence[str], method: Method, adapter: Adapter, start: str | None, max_tokens: int) -> str:
-    """Return the digest of everything that determines a delta; the method's name and its choice of sources do not."""
-    return digest_document(
-        {
-            "trainer": TRAINER_VERSION,
-            "base": base,
-            "dtype": dtype,
-            "chunks": list(chunks),
-            "method": {method.kind: method.hyperparameters.document()},
-            "adapter": adapter.document(),
-            "start": start,
-            "maxTokens": max_tokens,
-        }
-    )
+def key_parts(method: Method, adapter: Adapter) -> dict[str, Any]:
+    """Return what a method and an adapter add to a delta's key; the method's name and its choice of sources are not in it."""
+    return {"method": {method.kind: method.hyperparameters.document()}, "adapter": adapter.document()}
+
+
+def delta_key(parts: Mapping[str, Any], *, base: str, dtype: str, chunks: Sequence[str], start: str | None, max_tokens: int) -> str:
+    """Return the digest of everything that determines a delta."""
+    document = {"trainer": TRAINER_VERSION, "base": base, "dtype": dtype, "chunks": list(chunks), "start": start, "maxTokens": max_tokens}
+    return digest_document({**document, **parts})
 
 
 def landscape_digest(

@@ -23,10 +23,14 @@ class Task(Model):
 
 
 class PrepareTask(Task):
-    """Read the sources, cut the chunks, resolve the base model, look which deltas exist; reports `Prepared` on the run."""
+    """Read the sources, cut the chunks, resolve the base model, look which deltas exist; reports `Prepared` on the run.
+
+    `known` is the digest of the revision of which the run's status says already what is merged in it.
+    """
 
     kind: Literal["Prepare"] = "Prepare"
     key: Digest
+    known: Digest | None = None
     spec: RunSpec
 
 

@@ -7,9 +7,10 @@ import logging
 from autollm.contract.folder import ObjectFolder
 from autollm.contract.layout import delta_manifest, records
 from autollm.errors import AutoLLMError
+from autollm.plan.trainings import planned_keys, planned_trainings
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.facts import Prepared
-from autollm.resources.run import AutoLLMRun
+from autollm.resources.run import AutoLLMRun, RunSpec
 from autollm.store import Store, open_store
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def forget_lost(objects: ObjectFolder, name: str) -> None:
         place = run.spec.artifacts
         store = open_store(place.uri, endpoint=place.endpoint, region=place.region)
         lost = [training for training in map(DeltaTraining.parse, objects.all("DeltaTraining")) if _is_lost(training, store)]
-        stale = bool(lost) or (run.status.prepared is not None and _lacks(run.status.prepared, store))
+        stale = bool(lost) or (run.status.prepared is not None and _lacks(run.spec, run.status.prepared, store))
     except AutoLLMError as error:
         _log.info("the artifacts cannot be looked at", extra={"cause": str(error)})
         return
@@ -52,7 +53,9 @@ def _is_lost(training: DeltaTraining, store: Store) -> bool:
     return delta is not None and store.stat(delta_manifest(delta.key)) is None
 
 
-def _lacks(prepared: Prepared, store: Store) -> bool:
+def _lacks(spec: RunSpec, prepared: Prepared, store: Store) -> bool:
     files = [*(chunk.digest for chunk in prepared.chunks), prepared.search.digest, prepared.test.digest]
-    keys = [*map(records, files), *(delta_manifest(delta.key) for delta in [*prepared.imported, *prepared.existing])]
+    existing = prepared.existing.keys(planned_keys(planned_trainings(spec, prepared))) if prepared.existing is not None else ()
+    deltas = [*(delta.key for delta in prepared.imported), *existing]
+    keys = [*map(records, files), *map(delta_manifest, deltas)]
     return any(store.stat(key) is None for key in keys)

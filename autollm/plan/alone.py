@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from autollm.contract.keys import delta_key
+from autollm.contract.keys import delta_key, key_parts
 from autollm.contract.tasks import EvaluateTask, TrainTask
 from autollm.plan.actions import Action, FailTrial
 from autollm.plan.conditions import settle, summary
@@ -96,15 +96,8 @@ def _training_now(training: DeltaTraining, task: TaskState | None, now: datetime
 def _key_of(spec: DeltaTrainingSpec) -> str:
     """Return the key under which the delta may lie in the artifacts, where others believe it."""
     model, chunks = spec.model, spec.chunk.digests
-    return delta_key(
-        base=model.digest,
-        dtype=model.dtype,
-        chunks=chunks,
-        method=spec.method,
-        adapter=spec.adapter,
-        start=spec.start,
-        max_tokens=spec.max_tokens,
-    )
+    parts = key_parts(spec.method, spec.adapter)
+    return delta_key(parts, base=model.digest, dtype=model.dtype, chunks=chunks, start=spec.start, max_tokens=spec.max_tokens)
 
 
 def _evaluation(trial: MergeTrial, run: Snapshot | None) -> EvaluateTask | Verdict:
@@ -117,12 +110,13 @@ def _evaluation(trial: MergeTrial, run: Snapshot | None) -> EvaluateTask | Verdi
     prepared = current_preparation(run)
     if prepared is None:
         return _later("RunNotPrepared", f"The data of the run {wanted} is not prepared.")
-    keys = delta_keys(prepared, planned_trainings(run.spec, prepared))
+    planned = planned_trainings(run.spec, prepared)
+    keys = delta_keys(prepared, planned)
     named = _named(trial, prepared)
     if unknown := [written for written, name in named.items() if name not in keys]:
         message = f"spec.weights: the run {wanted} has no delta {unknown[0]}{instead(unknown[0], list(keys))}; make another trial."
         return _wrong("UnknownDelta", message)
-    if missing := _missing(run, prepared, [keys[name] for name in named.values()]):
+    if missing := _missing(run, known_deltas(run, prepared, planned), prepared, [keys[name] for name in named.values()]):
         return missing
     # Held under the names by which the trial gives their weights.
     task = evaluator(wanted, run.spec, prepared, {written: keys[name] for written, name in named.items()})
@@ -136,9 +130,9 @@ def _named(trial: MergeTrial, prepared: Prepared) -> Mapping[str, str]:
     return {name: present_name(name, chunks) for name, weight in trial.spec.weights.items() if weight != 0}
 
 
-def _missing(run: Snapshot, prepared: Prepared, keys: Sequence[str]) -> Verdict | None:
+def _missing(run: Snapshot, known: frozenset[str], prepared: Prepared, keys: Sequence[str]) -> Verdict | None:
     """Return which of these deltas is not there, and why, if one is not."""
-    ready = {*known_deltas(run, prepared), *(delta.key for delta in prepared.imported)}
+    ready = known | {delta.key for delta in prepared.imported}
     children = {training.spec.key: training for training in run.trainings}
     for key in keys:
         child = children.get(key)

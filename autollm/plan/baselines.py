@@ -12,7 +12,7 @@ from autollm.plan.problems import runner_up
 from autollm.plan.revisions import known_weights
 from autollm.plan.trainings import ALL
 from autollm.plan.weights import exact_weights, normal
-from autollm.resources.facts import PublishedRevision
+from autollm.resources.facts import MOST_NAMED, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial, WholeModel
 from autollm.resources.run import RunSpec
 from autollm.search import average
@@ -54,7 +54,7 @@ def _rows(spec: RunSpec, field: Field, replaced: PublishedRevision | None) -> It
     gated = {spec.publish.when.better_than, *(constraint.not_worse_than for constraint in spec.evaluation.constraints or [])}
     if wanted.base or BASE in gated or replaced is None:
         yield Row(BASE, {})
-    if wanted.each:
+    if wanted.each and len(field.deltas) <= MOST_NAMED:
         yield from (Row(name, {name: Decimal(1)}) for name in field.deltas if name != ALL)
     if wanted.average and any(name != ALL for name in field.deltas):
         yield Row(AVERAGE, exact_weights(average(list(field.deltas))))
@@ -70,4 +70,4 @@ def _published(field: Field, revision: PublishedRevision) -> Row:
     known, whole = known_weights(revision, field.base, field.deltas)
     if whole:
         return Row(PUBLISHED, known)
-    return Row(PUBLISHED, revision.weights, WholeModel(uri=revision.uri, digest=revision.digest))
+    return Row(PUBLISHED, revision.weights or known, WholeModel(uri=revision.uri, digest=revision.digest))

@@ -13,10 +13,10 @@ from autollm.plan.conditions import settle
 from autollm.plan.errands import errand, task_id
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
-from autollm.plan.trainings import PlannedTraining
+from autollm.plan.trainings import PlannedTraining, planned_keys
 from autollm.plan.waiting import Wait, with_waits
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
-from autollm.resources.facts import DeltaFact, Prepared, TrainedDelta
+from autollm.resources.facts import Prepared, TrainedDelta
 from autollm.resources.metadata import ChildMetadata, Failure
 from autollm.resources.run_status import DeltaCounts
 
@@ -41,10 +41,10 @@ def delta_keys(prepared: Prepared, planned: Sequence[PlannedTraining]) -> dict[s
     return {delta.name: delta.key for delta in prepared.imported} | {training.delta: training.key for training in planned}
 
 
-def known_deltas(snapshot: Snapshot, prepared: Prepared) -> dict[str, DeltaFact]:
-    """Return the trained deltas that are in the artifacts, by key."""
-    made = [training.status.delta for training in snapshot.trainings if training.status and training.status.delta]
-    return {fact.key: fact for fact in [*made, *prepared.existing]}
+def known_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining]) -> frozenset[str]:
+    """Return the keys of the trained deltas that are in the artifacts."""
+    made = frozenset(training.status.delta.key for training in snapshot.trainings if training.status and training.status.delta)
+    return made | prepared.existing.keys(planned_keys(planned)) if prepared.existing is not None else made
 
 
 def make_deltas(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> Step:
@@ -89,32 +89,32 @@ def _outcome(
 
 
 def _standings(snapshot: Snapshot, prepared: Prepared, planned: Sequence[PlannedTraining], now: datetime) -> list[Standing]:
-    facts = known_deltas(snapshot, prepared)
+    known = known_deltas(snapshot, prepared, planned)
     by_key: dict[str, Standing] = {}
     standings = []
     for training in planned:
-        standing = _standing(snapshot, training, facts, by_key, now)
+        standing = _standing(snapshot, training, known, by_key, now)
         by_key.setdefault(training.key, standing)
         standings.append(standing)
     return standings
 
 
 def _standing(
-    snapshot: Snapshot, training: PlannedTraining, facts: Mapping[str, DeltaFact], earlier: Mapping[str, Standing], now: datetime
+    snapshot: Snapshot, training: PlannedTraining, known: frozenset[str], earlier: Mapping[str, Standing], now: datetime
 ) -> Standing:
     child = snapshot.training(training.name(snapshot.name))
     name = task_id(snapshot.name, "Train", training.key)
     if child is not None and child.status is not None and child.status.delta is not None:
         reused = bool(child.status.reused)
         return Standing(training, _ready(reused=reused), delta=child.status.delta, reused=reused, tasks=frozenset({name}))
-    if (fact := facts.get(training.key)) is not None:
-        uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(fact.key)}"
-        return Standing(training, _ready(reused=True), delta=TrainedDelta(key=fact.key, digest=fact.digest, uri=uri), reused=True)
+    if training.key in known:
+        uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(training.key)}"
+        return Standing(training, _ready(reused=True), delta=TrainedDelta(key=training.key, uri=uri), reused=True)
     if (twin := earlier.get(training.key)) is not None:
         if twin.failure is not None:
             return _failed(training, twin.failure)
         return Standing(training, Verdict("Succeeded", "Unknown", "Waiting", f"{twin.planned.delta} is the same delta, not ready yet."))
-    if training.start is not None and training.start not in facts:
+    if training.start is not None and training.start not in known:
         start = earlier[training.start]
         if start.failure is not None:
             return _failed(training, Failure(reason="StartFailed", message=f"It continues {start.planned.delta}, which failed."))
@@ -169,6 +169,11 @@ def _status_changes(snapshot: Snapshot, standings: Sequence[Standing], now: date
             delta=standing.delta if standing.reused else None,
             failure=standing.failure,
         )
-        unowned = {"progress": None} if standing.reused else {"progress": None, "delta": None}
-        if before.model_copy(update=unowned) != wanted:
+        if _owned(before, reused=standing.reused) != _owned(wanted, reused=standing.reused):
             yield SetTrainingStatus(name, wanted)
+
+
+def _owned(status: DeltaTrainingStatus, *, reused: bool) -> tuple[object, ...]:
+    """Return the fields of a status that are the planner's own."""
+    delta = status.delta if reused else None
+    return status.observed_generation, status.conditions, status.reused, delta, status.failure

@@ -64,14 +64,15 @@ def _overdue(
 ) -> tuple[tuple[Action, ...], datetime | None]:
     actions: list[Action] = []
     looks: list[datetime] = []
-    slowest = max(_paces(snapshot, field.landscapes), default=None)
+    paces = _paces(snapshot, field.landscapes) if waiting else iter(())
+    slowest = max(paces, default=None)
     for trial in waiting:
         slot, created = trial.spec.slot, trial.metadata.creation_timestamp
         since = state.slots.get(slot) if state is not None and slot is not None else None
         if state is None or slot is None or since is None or created is None:
             continue
         begun = datetime.fromisoformat(created)
-        allowed = FIRST_DEADLINE if slowest is None else GRACE + SLACK * slowest * _items(trial, field.prepared)
+        allowed = FIRST_DEADLINE if slowest is None else GRACE + timedelta(seconds=SLACK * slowest * _items(trial, field.prepared))
         due = max(begun, since) + allowed
         if now < due:
             looks.append(due)
@@ -84,11 +85,12 @@ def _overdue(
     return tuple(actions), min(looks, default=None)
 
 
-def _paces(snapshot: Snapshot, now_in: Landscapes) -> Iterator[timedelta]:
+def _paces(snapshot: Snapshot, now_in: Landscapes) -> Iterator[float]:
+    """Yield the seconds that each scored trial took for an item."""
     for trial in snapshot.trials:
         status = trial.status
         if status and status.seconds and status.items and now_in.contains(trial):
-            yield timedelta(seconds=float(status.seconds.merge + status.seconds.evaluate)) / status.items
+            yield (float(status.seconds.merge) + float(status.seconds.evaluate)) / status.items
 
 
 def _items(trial: MergeTrial, prepared: Prepared) -> int:

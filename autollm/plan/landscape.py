@@ -127,4 +127,5 @@ def is_pending(trial: MergeTrial) -> bool:
 def ranked(trials: Sequence[MergeTrial]) -> list[MergeTrial]:
     """Return the scored trials, the best first; of equal ones the earlier."""
     scored = [(trial.status.score, trial) for trial in trials if trial.status is not None and trial.status.score is not None]
-    return [trial for _, trial in sorted(scored, key=lambda pair: (-pair[0], pair[1].spec.place, pair[1].metadata.name))]
+    scored.sort(key=lambda pair: (pair[1].spec.place, pair[1].metadata.name))
+    return [trial for _, trial in sorted(scored, key=lambda pair: pair[0], reverse=True)]  # which keeps the order of equal ones

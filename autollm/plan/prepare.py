@@ -44,7 +44,9 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
         )
         verdict = Verdict("DataReady", "True", "Prepared", message)
         return Step(verdicts=(verdict,), tasks=frozenset({name}), fields={"model": prepared.model, "data": counts})
-    doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, spec=snapshot.spec), snapshot.task(name), now)
+    published = snapshot.run.status.published if snapshot.run.status else None
+    known = published.digest if published is not None else None
+    doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, known=known, spec=snapshot.spec), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure
         return Step(

@@ -15,6 +15,8 @@ from autollm.search.space import matches
 
 RESERVED = ("base", "all", "average", "auto", "published")
 FEWEST_ITEMS = 2
+MOST_DELTAS = 2000
+"""What weights are given to in one document, and an evaluator's task has room for."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,18 @@ def _document_problems(spec: RunSpec) -> Iterator[Problem]:
 
 def _data_problems(spec: RunSpec, prepared: Prepared, planned: Sequence[PlannedTraining]) -> Iterator[Problem]:
     made = {training.delta for training in planned}
+    if len(made) > MOST_DELTAS:
+        yield Problem(
+            "TooManyDeltas",
+            f"training.methods: {len(spec.training.methods)} methods on {len(prepared.chunks)} chunks make {len(made)} deltas, but a run "
+            f"may have {MOST_DELTAS}; raise data.chunk.maxRecords, or ask for fewer methods.",
+        )
     for method in spec.training.methods:
         if not any(f"{chunk.name}/{method.name}" in made for chunk in prepared.chunks):
             yield Problem("MethodFitsNothing", _why_unfit(spec, prepared, method.name))
+    used = {training.spec.chunk.name for training in planned}
     for chunk in prepared.chunks:
-        if not any(training.spec.chunk.name == chunk.name for training in planned):
+        if chunk.name not in used:
             yield Problem(
                 "ChunkUnused",
                 f"sources: no method can train on {chunk.name}, whose records are {_listed(sorted(chunk.shapes))}; add one that can "

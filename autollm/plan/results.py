@@ -8,6 +8,7 @@ from autollm.plan.baselines import Row, identity_of
 from autollm.plan.field import Field
 from autollm.plan.finals import Exam
 from autollm.plan.snapshot import Snapshot
+from autollm.plan.weights import shown
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run_status import Interval, ResultRow, ScoredOn
 
@@ -23,7 +24,7 @@ def results_table(snapshot: Snapshot, field: Field, rows: Sequence[Row], exam: E
     return [
         ResultRow(
             name=row.name,
-            weights=dict(row.weights),
+            weights=shown(row.weights),
             search=_score(searched.get(row.identity)),
             test=_score(tested.get(row.identity)),
             versus=_versus(exam.winner, tested.get(row.identity)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from autollm.plan.weights import normal
+from autollm.resources.compact import by_short_key, short_key
 from autollm.resources.facts import PublishedRevision
 from autollm.resources.run_status import RunStatus
 
@@ -17,14 +18,14 @@ def latest_revision(status: RunStatus | None) -> PublishedRevision | None:
     prepared, published = status.prepared, status.published
     if prepared is None or (published is not None and published.as_of == prepared.key):
         return published
-    return prepared.published
+    seen = prepared.published
+    # What was published before, prepare need not say once more.
+    return published if published is not None and seen is not None and published.digest == seen.digest else seen
 
 
 def consists_of(revision: PublishedRevision, base: str, weights: Mapping[str, Decimal], deltas: Mapping[str, str]) -> bool:
     """Say whether a revision is the merge of these weights, by the keys of the deltas and not by their names."""
-    mine = {deltas[name]: weight for name, weight in normal(weights).items()}
-    theirs = {revision.deltas.get(name, name): weight for name, weight in normal(revision.weights).items()}
-    return revision.base == base and mine == theirs
+    return revision.base == base and normal(by_short_key(weights, deltas)) == normal(revision.merged)
 
 
 def replaced_revision(
@@ -39,7 +40,7 @@ def replaced_revision(
 
 def known_weights(revision: PublishedRevision, base: str, deltas: Mapping[str, str]) -> tuple[dict[str, Decimal], bool]:
     """Return a revision's weights under the present names of its deltas, and whether these weights are all of it."""
-    names = {key: name for name, key in reversed(list(deltas.items()))}
-    weights = {name: weight for name, weight in revision.weights.items() if weight != 0}
-    known = {names[revision.deltas[name]]: weight for name, weight in weights.items() if revision.deltas.get(name) in names}
-    return known, revision.base == base and len(known) == len(weights)
+    names = {short_key(key): name for name, key in reversed(list(deltas.items()))}
+    merged = revision.merged
+    known = {names[key]: weight for key, weight in merged.items() if key in names}
+    return known, revision.base == base and len(known) == len(merged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from autollm.plan.actions import AskCandidate
 from autollm.plan.evaluators import occupy
@@ -13,7 +14,7 @@ from autollm.plan.landscape import failure_of, is_pending, ranked
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.waiting import with_waits
-from autollm.plan.weights import plain_weights
+from autollm.plan.weights import plain_weights, shown
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import RunSpec
 from autollm.resources.run_status import Best, TrialCounts
@@ -27,17 +28,17 @@ class Tally:
 
     trials: Sequence[MergeTrial]
 
-    @property
+    @cached_property
     def pending(self) -> list[MergeTrial]:
         """Those without an outcome."""
         return [trial for trial in self.trials if is_pending(trial)]
 
-    @property
+    @cached_property
     def failed(self) -> list[MergeTrial]:
         """Those without a score."""
         return [trial for trial in self.trials if failure_of(trial) is not None]
 
-    @property
+    @cached_property
     def best_first(self) -> list[MergeTrial]:
         """The scored ones."""
         return ranked(self.trials)
@@ -86,7 +87,8 @@ def best_of(best_first: Sequence[MergeTrial]) -> Best | None:
     for trial in best_first:
         status = trial.status
         if status and status.score is not None and status.standard_error is not None:
-            return Best(trial=trial.metadata.name, score=status.score, standard_error=status.standard_error, weights=trial.spec.weights)
+            weights = shown(trial.spec.weights)
+            return Best(trial=trial.metadata.name, score=status.score, standard_error=status.standard_error, weights=weights)
     return None
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
 
 from autollm.contract.digests import digest_document
-from autollm.contract.keys import delta_key
+from autollm.contract.keys import delta_key, key_parts
 from autollm.contract.layout import child_name
 from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel, TrainingChunk
 from autollm.resources.facts import ChunkFact, ModelFact, Prepared, Shape
@@ -41,7 +43,13 @@ class PlannedTraining:
 
     def name(self, run: str) -> str:
         """Return the name of the DeltaTraining; two deltas of one key, as of methods that differ in name alone, have two."""
-        return child_name(run, digest_document({"key": self.key, "delta": self.delta}))
+        return _name(run, self.key, self.delta)
+
+
+@lru_cache(maxsize=8192)
+def _name(run: str, key: str, delta: str) -> str:
+    """Asked for several times in each pass, of as many as a run has."""
+    return child_name(run, digest_document({"key": key, "delta": delta}))
 
 
 def planned_trainings(spec: RunSpec, prepared: Prepared) -> tuple[PlannedTraining, ...]:
@@ -51,18 +59,24 @@ def planned_trainings(spec: RunSpec, prepared: Prepared) -> tuple[PlannedTrainin
     continues another one is planned for those chunks alone that the other one fits.
     """
     adapter = spec.training.adapter or Adapter(lora=Lora())
+    recipes = {method.name: Recipe(spec, prepared.model, method, adapter) for method in in_order(spec.training.methods)}
     planned: list[PlannedTraining] = []
     for chunk in prepared.chunks:
         made: dict[str, PlannedTraining] = {}
-        for method in in_order(spec.training.methods):
+        for method in (recipe.method for recipe in recipes.values()):
             if fits(method, chunk) and (method.after is None or method.after in made):
                 start = made[method.after].key if method.after else None
                 trained = TrainingChunk(name=chunk.name, digests=[chunk.digest])
-                made[method.name] = _training(f"{chunk.name}/{method.name}", spec, prepared.model, trained, method, adapter, start)
+                made[method.name] = recipes[method.name].training(f"{chunk.name}/{method.name}", trained, start)
         planned += [made[method.name] for method in spec.training.methods if method.name in made]
     if spec.baselines.train_on_all:
-        planned += _train_on_all(spec, prepared, adapter)
+        planned += _train_on_all(spec, prepared, recipes)
     return tuple(planned)
+
+
+def planned_keys(planned: Sequence[PlannedTraining]) -> tuple[str, ...]:
+    """Return the keys of the deltas that a run needs, each once, in the order in which `Existing` has a bit for them."""
+    return tuple(dict.fromkeys(training.key for training in planned))
 
 
 def fits(method: Method, chunk: ChunkFact) -> bool:
@@ -83,37 +97,52 @@ def in_order(methods: Sequence[Method]) -> list[Method]:
     return ordered
 
 
-def _train_on_all(spec: RunSpec, prepared: Prepared, adapter: Adapter) -> list[PlannedTraining]:
+def _train_on_all(spec: RunSpec, prepared: Prepared, recipes: Mapping[str, Recipe]) -> list[PlannedTraining]:
     """The first method that starts from the base, on all chunks it fits."""
     first = next((method for method in spec.training.methods if method.after is None), None)
     digests = [chunk.digest for chunk in prepared.chunks if first is not None and fits(first, chunk)]
     if first is None or not digests:
         return []
-    return [_training(ALL, spec, prepared.model, TrainingChunk(name=ALL, digests=digests), first, adapter, None)]
+    return [recipes[first.name].training(ALL, TrainingChunk(name=ALL, digests=digests), None)]
 
 
-def _training(
-    delta: str, spec: RunSpec, model: ModelFact, chunk: TrainingChunk, method: Method, adapter: Adapter, start: str | None
-) -> PlannedTraining:
-    max_tokens = spec.data.max_tokens
-    key = delta_key(
-        base=model.digest, dtype=model.dtype, chunks=chunk.digests, method=method, adapter=adapter, start=start, max_tokens=max_tokens
-    )
-    return PlannedTraining(
-        delta,
-        DeltaTrainingSpec(
-            delta=delta,
-            key=key,
-            model=loaded_model(model, spec.model),
-            chunk=chunk,
-            method=method,
-            adapter=adapter,
-            start=start,
-            max_tokens=max_tokens,
-            artifacts=spec.artifacts,
-            workers=spec.workers,
-        ),
-    )
+@dataclass(frozen=True)
+class Recipe:
+    """One method of a run, with what is the same for every chunk that it is tried on."""
+
+    spec: RunSpec
+    base: ModelFact
+    method: Method
+    adapter: Adapter
+
+    def training(self, delta: str, chunk: TrainingChunk, start: str | None) -> PlannedTraining:
+        """Return the training of one chunk, or of all of them, that begins with the base or with the delta of the key `start`."""
+        spec, base = self.spec, self.base
+        max_tokens = spec.data.max_tokens
+        key = delta_key(self._parts, base=base.digest, dtype=base.dtype, chunks=chunk.digests, start=start, max_tokens=max_tokens)
+        return PlannedTraining(
+            delta,
+            DeltaTrainingSpec(
+                delta=delta,
+                key=key,
+                model=self._model,
+                chunk=chunk,
+                method=self.method,
+                adapter=self.adapter,
+                start=start,
+                max_tokens=max_tokens,
+                artifacts=spec.artifacts,
+                workers=spec.workers,
+            ),
+        )
+
+    @cached_property
+    def _parts(self) -> Mapping[str, Any]:
+        return key_parts(self.method, self.adapter)
+
+    @cached_property
+    def _model(self) -> LoadedModel:
+        return loaded_model(self.base, self.spec.model)
 
 
 def loaded_model(model: ModelFact, asked: BaseModelSpec) -> LoadedModel:

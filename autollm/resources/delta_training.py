@@ -74,7 +74,8 @@ class DeltaTraining(Model):
     root_rules: ClassVar = (
         Rule(
             "!has(oldSelf.status) || !has(oldSelf.status.delta) || (has(self.status) && has(self.status.delta) && "
-            "self.status.delta.key == oldSelf.status.delta.key && self.status.delta.digest == oldSelf.status.delta.digest)",
+            "self.status.delta.key == oldSelf.status.delta.key && has(self.status.delta.digest) == has(oldSelf.status.delta.digest) && "
+            "(!has(self.status.delta.digest) || self.status.delta.digest == oldSelf.status.delta.digest))",
             "the delta of a DeltaTraining is final; delete the DeltaTraining to have it made again",
         ),
     )

@@ -24,8 +24,11 @@ _BY_DELTA: dict[str, JsonValue] = {
     ],
 }
 
-Weights = Annotated[dict[DeltaName, Weight], Field(max_length=1024, json_schema_extra=_BY_DELTA)]
+Weights = Annotated[dict[DeltaName, Weight], Field(max_length=2048, json_schema_extra=_BY_DELTA)]
 """One weight per delta; a delta that is not named has weight 0."""
+
+ShownWeights = Annotated[dict[DeltaName, Weight], Field(max_length=64, json_schema_extra=_BY_DELTA)]
+"""Weights as a status shows them: all of a candidate, or the largest."""
 
 HandWeights = Annotated[
     dict[DeltaName, Weight],
@@ -154,7 +157,7 @@ class Baselines(Model):
     """Which candidates are always scored and reported beside the winner."""
 
     base: bool = Field(True, description="The base model alone.")
-    each: bool = Field(True, description="Each delta alone, at weight 1.")
+    each: bool = Field(True, description="Each delta alone, at weight 1, where there are no more than 64.")
     average: bool = Field(True, description="All deltas at equal weights that sum to 1.")
     train_on_all: bool = Field(
         False,

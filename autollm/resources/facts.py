@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from autollm.resources import compact
 from autollm.resources.evaluation import Weights
 from autollm.resources.model import Model
 from autollm.resources.values import DeltaName, Digest, Name, Score, Uri
@@ -37,6 +41,25 @@ class ChunkFact(Model):
     shapes: Annotated[dict[Shape, Count], Field(max_length=3)] = Field(description="How many of them are messages, preferences and texts.")
 
 
+def _from_lines(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return list(compact.read_chunks(value))
+    return value
+
+
+def _as_lines(chunks: list[ChunkFact]) -> list[str]:
+    return compact.write_chunks(chunk.model_dump() for chunk in chunks)
+
+
+ChunkLines = Annotated[
+    list[ChunkFact],
+    BeforeValidator(_from_lines),
+    PlainSerializer(_as_lines, return_type=list[str]),
+    WithJsonSchema({"type": "array", "maxItems": 2000, "items": {"type": "string", "pattern": compact.CHUNK, "maxLength": 160}}),
+]
+"""Chunks, each written as a line."""
+
+
 class ItemsFact(Model):
     """The items of a held-out split."""
 
@@ -57,6 +80,30 @@ class ImportedDelta(DeltaFact):
     name: Name = Field(description="What the run calls it.")
 
 
+class Existing(Model):
+    """Which of the deltas that a run needs are in the artifacts: a bit for each, in the order in which they are planned."""
+
+    of: Annotated[str, Field(max_length=64)] = Field(description="The digest of the keys of all of them; of others it says nothing.")
+    bits: Annotated[str, Field(max_length=512)] = Field(description="The bits in base64, the first being the lowest of the first byte.")
+
+    @classmethod
+    def among(cls, planned: Sequence[str], found: Collection[str]) -> Self:
+        """Return which of these keys were found."""
+        return cls(of=_digest_of(planned), bits=compact.pack_bits(key in found for key in planned))
+
+    def keys(self, planned: Sequence[str]) -> frozenset[str]:
+        """Return those that were found among the keys that are planned; none where others were planned when they were looked for."""
+        return frozenset(compact.chosen(self.bits, planned)) if self.of == _digest_of(planned) else frozenset()
+
+
+def _digest_of(keys: Sequence[str]) -> str:
+    return sha256("\n".join(keys).encode()).hexdigest()
+
+
+MOST_NAMED = 64
+"""Deltas of a revision whose names and keys a status has room for."""
+
+
 class PublishedRevision(Model):
     """A published model."""
 
@@ -64,12 +111,28 @@ class PublishedRevision(Model):
     uri: Uri = Field(description="Where it is loaded from.")
     digest: Digest = Field(description="The digest of its manifest.")
     base: Digest = Field(description="The digest of the model it was merged from.")
-    weights: Weights = Field(description="The weights of the deltas in it.")
-    deltas: Annotated[dict[DeltaName, Digest], Field(max_length=1024)] = Field(description="The key of every delta in it.")
+    weights: Weights = Field(description="The weights of the deltas in it; of more than 64, `packed` has them.")
+    deltas: Annotated[dict[DeltaName, Digest], Field(max_length=2048)] = Field(description="The key of every delta in it, as far as named.")
+    packed: Annotated[str, Field(max_length=40_000)] | None = Field(
+        None, description="Of many deltas, eight bytes of each key and its weight in four, in base64."
+    )
     as_of: Digest | None = Field(
         None,
         description="The key of the preparation before it was reported; later preparations have looked at `latest` themselves.",
     )
+
+    @property
+    def merged(self) -> Mapping[str, Decimal]:
+        """The weights that are not 0, by the short key of the delta."""
+        if self.packed is not None:
+            return compact.unpack_weights(self.packed)
+        return compact.by_short_key(self.weights, self.deltas)
+
+    def fit_for_status(self) -> PublishedRevision:
+        """Return it without the names where there are too many deltas for a status to hold."""
+        if len(self.weights) <= MOST_NAMED:
+            return self
+        return self.model_copy(update={"packed": compact.pack_weights(self.merged), "weights": {}, "deltas": {}})
 
 
 class Prepared(Model):
@@ -81,13 +144,14 @@ class Prepared(Model):
     records: Count = Field(description="Records that are used.")
     dropped: Annotated[dict[Text, Count], Field(max_length=64)] = Field(description="Records that are not, by reason.")
     waiting: Count = Field(0, description="Appended records that are too few for a chunk of their own.")
-    chunks: Annotated[list[ChunkFact], Field(max_length=2000)] = Field(description="What deltas are trained on.")
+    chunks: ChunkLines = Field(
+        description="What deltas are trained on: of each its source (where it is not that of the one before), its number, its records that "
+        "are messages, preferences and texts, its digest in base64."
+    )
     search: ItemsFact = Field(description="The items that steer the weights.")
     test: ItemsFact = Field(description="The items that no search sees.")
     imported: Annotated[list[ImportedDelta], Field(max_length=64)] = Field(description="Ready-made deltas.")
-    existing: Annotated[list[DeltaFact], Field(max_length=4000)] = Field(
-        description="Deltas this run needs that are in the artifacts already."
-    )
+    existing: Existing | None = Field(None, description="Deltas this run needs that are in the artifacts already; absent: none.")
     published: PublishedRevision | None = Field(None, description="What `latest` points to.")
 
 
@@ -100,9 +164,11 @@ class Progress(Model):
     tokens_per_second: Count | None = Field(None, description="The rate.")
 
 
-class TrainedDelta(DeltaFact):
+class TrainedDelta(Model):
     """The delta a training made or found."""
 
+    key: Digest = Field(description="The digest of everything that determines it.")
+    digest: Digest | None = Field(None, description="The digest of its manifest; absent where the delta was found and not made.")
     uri: Uri = Field(description="Where it is.")
     loss: Score | None = Field(None, description="The last training loss.")
     seconds: Score | None = Field(None, description="How long the training took.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autollm.resources.evaluation import Weights
+from autollm.resources.evaluation import ShownWeights
 from autollm.resources.facts import Count, ModelFact, Prepared, PublishedRevision, Text
 from autollm.resources.metadata import Conditions
 from autollm.resources.model import Model
@@ -45,7 +45,7 @@ class Best(Model):
     trial: Annotated[str, Field(max_length=63)] = Field(description="The trial's name.")
     score: Score = Field(description="Its score on the search split.")
     standard_error: Score = Field(description="The score's standard error.")
-    weights: Weights = Field(description="Its weights.")
+    weights: ShownWeights = Field(description="Its weights; of more than 64, the 16 largest.")
 
 
 class ScoredOn(Model):
@@ -70,7 +70,7 @@ class ResultRow(Model):
     name: Annotated[str, Field(max_length=96)] = Field(
         description="`base`, `all`, `average`, `published`, `auto`, a delta's name, or your own."
     )
-    weights: Weights = Field(description="The candidate.")
+    weights: ShownWeights = Field(description="The candidate; of more than 64 weights, the 16 largest.")
     search: ScoredOn | None = Field(None, description="Its score on the search split.")
     test: ScoredOn | None = Field(None, description="Its score on the test split.")
     versus: Interval | None = Field(None, description="`auto` minus this row on the test split.")

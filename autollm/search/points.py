@@ -68,6 +68,12 @@ def _anchors(
     others = uniform(space.names, 1.0)
     yield Start(average(space.names), AVERAGE)
     yield Start(uniform(space.names, 1 / math.sqrt(max(len(others), 1))))
-    for name in others:
-        yield Start({name: 1.0}, name)
+    for name in _apart(space):
+        if name in others:
+            yield Start({name: 1.0}, name)
     yield Start(others)
+
+
+def _apart(space: Space) -> Iterator[str]:
+    """Yield a delta of each weight that is free: those that move with it are not apart from it, and of a run's deltas they may be most."""
+    yield from sorted(min(name for name, _ in parameter.members) for parameter in space.parameters)

@@ -157,7 +157,8 @@ def build_space(
     for parameter in parameters:
         if parameter.low == parameter.high:
             fixed |= {name: round(factor * parameter.low, WEIGHT_DECIMALS) for name, factor in parameter.members}
-    for name in (name for name in bounds if name not in fixed and not any(name == member for p in parameters for member, _ in p.members)):
+    moving = {name for parameter in parameters for name, _ in parameter.members}
+    for name in (name for name in bounds if name not in fixed and name not in moving):
         fixed[name] = _clip(0.0, bounds[name])
     free = tuple(sorted((p for p in parameters if p.members and p.low < p.high), key=lambda parameter: parameter.name))
     return Space(free, dict(sorted(fixed.items())))

@@ -110,7 +110,6 @@ class SampleWorkers:
             search=manifest.search,
             test=manifest.test,
             imported=[],
-            existing=[],
             published=published,
         )
 

@@ -8,12 +8,12 @@ from decimal import Decimal
 from autollm.contract.digests import digest_bytes, digest_document
 from autollm.contract.layout import delta_manifest, trial_results
 from autollm.contract.tasks import PinTask, PrepareTask, PublishTask
-from autollm.plan.trainings import planned_trainings
+from autollm.plan.trainings import planned_keys, planned_trainings
 from autollm.resources.delta_training import DeltaTrainingSpec
 from autollm.resources.facts import (
     ChunkFact,
-    DeltaFact,
     Difference,
+    Existing,
     ImportedDelta,
     ItemsFact,
     ModelFact,
@@ -47,11 +47,15 @@ def prepared(task: PrepareTask, existing: Collection[str] = (), published: Publi
             ImportedDelta(name=delta.name, key=digest_bytes(delta.name.encode()), digest=digest_bytes(b"imported"))
             for delta in spec.deltas or []
         ],
-        existing=[],
-        published=published,
+        published=seen(published, task.known),
     )
-    keys = {training.key for training in planned_trainings(spec, facts)} & set(existing)
-    return facts.model_copy(update={"existing": [DeltaFact(key=key, digest=delta_digest(key)) for key in sorted(keys)]})
+    return facts.model_copy(update={"existing": Existing.among(planned_keys(planned_trainings(spec, facts)), existing)})
+
+
+def seen(latest: PublishedRevision | None, known: str | None) -> PublishedRevision | None:
+    """What prepare says of the revision in use: of a large one that the run's status knows already, not what is in it."""
+    large = latest is not None and latest.packed is not None
+    return latest.model_copy(update={"packed": ""}) if latest is not None and large and latest.digest == known else latest
 
 
 def model_fact(spec: RunSpec) -> ModelFact:
@@ -129,7 +133,7 @@ def published(task: PublishTask, before: int) -> PublishedRevision:
         weights=task.weights,
         deltas={delta.name: delta.key for delta in task.deltas},
         as_of=task.as_of,
-    )
+    ).fit_for_status()
 
 
 def pinned(task: PinTask, revisions: Mapping[str, PublishedRevision]) -> PublishedRevision:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
-from autollm.contract.keys import delta_key
+from autollm.contract.keys import delta_key, key_parts
 from autollm.contract.manifests import Record
 from autollm.contract.tasks import TrainTask
 from autollm.resources.delta_training import DeltaTrainingSpec
@@ -123,7 +123,7 @@ class Bench:
         self.store.write(layout.records(chunk), data)
         parsed = Method.model_validate({"name": "m", **method})
         changed = Adapter.model_validate(adapter or {"lora": {"rank": 4, "alpha": 8}})
-        key = delta_key(base=fact.digest, dtype=dtype, chunks=[chunk], method=parsed, adapter=changed, start=start, max_tokens=max_tokens)
+        key = delta_key(key_parts(parsed, changed), base=fact.digest, dtype=dtype, chunks=[chunk], start=start, max_tokens=max_tokens)
         spec = {
             "delta": "s/m",
             "key": key,

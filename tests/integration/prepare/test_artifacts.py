@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import DeltaManifest, RevisionManifest
 from autollm.errors import IntegrityError
-from autollm.plan.trainings import planned_trainings
+from autollm.plan.trainings import PlannedTraining, planned_keys, planned_trainings
 from autollm.store import DiskFullError, open_store
 from autollm_runtime.delta import publish_delta
 from support.file_limit import file_limit
@@ -29,15 +30,21 @@ def manifest_path(outcome: Outcome) -> Path:
     return outcome.artifacts / layout.data_manifest(outcome.prepared.manifest)
 
 
+def existing(outcome: Outcome, planned: Sequence[PlannedTraining]) -> frozenset[str]:
+    assert outcome.prepared.existing is not None
+    return outcome.prepared.existing.keys(planned_keys(planned))
+
+
 def test_a_delta_that_another_run_made_is_found(preparer: Preparer, spec: dict[str, Any], tmp_path: Path) -> None:
     first = preparer.run(spec)
-    assert first.prepared.existing == []
-    training = planned_trainings(preparer.task(spec).spec, first.prepared)[0]
+    planned = planned_trainings(preparer.task(spec).spec, first.prepared)
+    assert existing(first, planned) == frozenset()
+    training = planned[0]
     (tmp_path / "delta").mkdir()
     (tmp_path / "delta" / "delta.safetensors").write_bytes(b"weights")
     made = DeltaManifest(key=training.key, form="Full", base=first.prepared.model.digest, dtype="Float32", prefix="", files=[])
-    fact = publish_delta(open_store(spec["artifacts"]["uri"]), training.key, tmp_path / "delta", made)
-    assert preparer.run(spec, run="other").prepared.existing == [fact]
+    publish_delta(open_store(spec["artifacts"]["uri"]), training.key, tmp_path / "delta", made)
+    assert existing(preparer.run(spec, run="other"), planned) == {training.key}
 
 
 def test_the_published_revision_is_reported(preparer: Preparer, spec: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ import pytest
 from autollm.contract.folder import ObjectFolder
 from autollm.contract.layout import delta_manifest, records
 from autollm.local.lost import forget_lost
+from autollm.plan.trainings import planned_keys, planned_trainings
+from autollm.resources.facts import Existing, Prepared
 from autollm.resources.metadata import Condition
 from autollm.store import Store, open_store
 from support.runs import make_run
 
 DIGESTS = [f"sha256:{number:064x}" for number in range(8)]
-BASE, CHUNK, SEARCH, TEST, KEY, MANIFEST, EXISTING, DATA = DIGESTS
+BASE, CHUNK, SEARCH, TEST, KEY, MANIFEST, _, DATA = DIGESTS
 PREPARED: dict[str, Any] = {
     "key": BASE,
     "model": {"uri": "file:///models/tiny", "digest": BASE, "dtype": "Float32", "parameters": 1},
@@ -26,8 +28,9 @@ PREPARED: dict[str, Any] = {
     "search": {"digest": SEARCH, "count": 2},
     "test": {"digest": TEST, "count": 2},
     "imported": [],
-    "existing": [{"key": EXISTING, "digest": MANIFEST}],
 }
+PLANNED = planned_keys(planned_trainings(make_run().spec, Prepared.parse(PREPARED)))
+EXISTING = PLANNED[0]
 SPEC: dict[str, Any] = {
     "delta": "math/sft",
     "key": KEY,
@@ -53,7 +56,9 @@ class Failed:
         self.store: Store = open_store(str(root / "artifacts"))
         self.objects = ObjectFolder(root / "objects")
         self.objects.apply("AutoLLMRun", "demo", make_run(artifacts={"uri": self.store.uri}).document())
-        self.objects.report("AutoLLMRun", "demo", "prepared", {"prepared": PREPARED})
+        self.objects.report(
+            "AutoLLMRun", "demo", "prepared", {"prepared": PREPARED | {"existing": Existing.among(PLANNED, [EXISTING]).document()}}
+        )
         self.objects.create("DeltaTraining", "demo-1", TRAINING)
         self.objects.report("DeltaTraining", "demo-1", "status", {"reused": False})
         delta = {"key": KEY, "digest": MANIFEST, "uri": f"{self.store.uri}/{delta_manifest(KEY)}"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from autollm.contract.digests import digest_document
 from autollm.errors import DocumentError
 from autollm.forecast.survey import Survey
-from autollm.resources.facts import ChunkFact, ImportedDelta, ItemsFact, ModelFact, Prepared, Shape
+from autollm.resources.facts import ChunkFact, Existing, ImportedDelta, ItemsFact, ModelFact, Prepared, Shape
 from autollm.resources.run import RunSpec
 
 SHAPES: tuple[Shape, ...] = ("messages", "preference", "text")
@@ -34,7 +34,7 @@ def expected_facts(spec: RunSpec, surveys: Mapping[str, Survey], parameters: int
         search=ItemsFact(digest=_digest("search"), count=max(2, items(spec, surveys, "Search"))),
         test=ItemsFact(digest=_digest("test"), count=max(2, items(spec, surveys, "Test"))),
         imported=[ImportedDelta(name=one.name, key=_digest(one.name), digest=_digest(one.name)) for one in spec.deltas or []],
-        existing=[],
+        existing=Existing.among([], []),
     )
 
 

@@ -43,6 +43,7 @@ def _in_file(store: Store, key: str) -> int:
 
 
 def _on_the_hub(model: BaseModelSpec) -> int | None:
+    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -51,6 +52,6 @@ def _on_the_hub(model: BaseModelSpec) -> int | None:
     repo = parse_hub_uri(model.uri, model.revision)
     try:
         told = HfApi().model_info(repo.name, revision=repo.revision, timeout=10).safetensors
-    except (HfHubHTTPError, OfflineModeIsEnabled):
+    except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.TransportError):
         return None
     return told.total if told is not None else None

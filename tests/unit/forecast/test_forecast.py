@@ -113,6 +113,12 @@ def test_the_size_of_a_model_is_in_the_headers_of_its_weights(tmp_path: Path) ->
     assert count_parameters(BaseModelSpec(uri=(tmp_path / "none").as_uri()), artifacts) is None
 
 
+def test_a_model_of_a_hub_that_does_not_answer_has_no_known_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    assert count_parameters(BaseModelSpec(uri="hf://example/model"), Artifacts(uri="file:///artifacts")) is None
+
+
 def call(tmp_path: Path, *options: str) -> Result:
     (tmp_path / "math.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 100)
     document = make_run().document()

@@ -12,45 +12,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from autollm.contract.tasks import PrepareTask
 from autollm.plan.landscape import is_pending
 from autollm.plan.plan import Plan
-from autollm.resources.facts import Prepared, PublishedRevision
-from support import synthetic
+from support.many_chunks import ManyChunks
 from support.runs import make_run
 from support.world import World
 
 SOURCES, CHUNKS = 64, 500
 METHODS = [{"name": "sft", "sft": {}}, {"name": "long", "sft": {"epochs": 2}}, {"name": "dpo", "dpo": {}, "after": "sft"}]
 TARGET_SECONDS, TARGET_BYTES = 1.0, 100_000
-
-
-class ManyChunks:
-    """Workers that cut the sources into many chunks, of which the last comes in the second round."""
-
-    trained, result = staticmethod(synthetic.trained), staticmethod(synthetic.result)
-    published, pinned = staticmethod(synthetic.published), staticmethod(synthetic.pinned)
-
-    def __init__(self) -> None:
-        self.chunks = CHUNKS - 1
-
-    def prepared(self, task: PrepareTask, existing: Collection[str] = (), published: PublishedRevision | None = None) -> Prepared:
-        """The facts, with chunks in the order of sources."""
-        facts = synthetic.prepared(task, existing, published)
-        sources = sorted(f"source-{number % SOURCES:02}" for number in range(self.chunks))
-        numbers = [sources[:place].count(source) + 1 for place, source in enumerate(sources)]
-        cut = [
-            synthetic.chunk(f"{source}-{number:04}", "preference").model_copy(update={"source": source})
-            for source, number in zip(sources, numbers, strict=True)
-        ]
-        return facts.model_copy(update={"chunks": cut})
 
 
 class Timed:
@@ -85,7 +61,7 @@ class Timed:
 
 def many_deltas() -> dict[str, float]:
     """Return the slowest pass and the largest status of a run of 1,500 deltas in two rounds."""
-    workers = ManyChunks()
+    workers = ManyChunks(CHUNKS - 1, like="preference")
     sources = [{"name": f"source-{number:02}", "file": {"uri": f"s3://data/{number}-preference.jsonl"}} for number in range(SOURCES)]
     document = {
         "sources": sources,

@@ -107,7 +107,14 @@ class Refresh(Model):
 class RunSpec(Model):
     """What to train, search and publish."""
 
-    rules: ClassVar = RUN_RULES
+    rules: ClassVar = (
+        *RUN_RULES,
+        Rule(
+            "self.artifacts.uri == oldSelf.artifacts.uri",
+            "the run has its deltas and results there: keep that place, or make a run of another name with the new one",
+            "artifacts.uri",
+        ),
+    )
     suspend: bool = Field(False, description="true: running work saves and stops and nothing new starts; false again: it goes on.")
     refresh: Refresh | None = Field(
         None,

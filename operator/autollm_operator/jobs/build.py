@@ -42,6 +42,8 @@ def build_evaluators(
         "completionMode": "Indexed",
         **resize_patch(size)["spec"],
         "backoffLimitPerIndex": workers.evaluate.retries,
+        # One that is given up ends them all: its slot would keep a trial for ever, for which the others never end.
+        "maxFailedIndexes": 0,
     }
     return _job(template, limits, nodes=1, workers=workers, owner=owner, namespace=namespace, generation=generation, settings=settings)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from autollm.contract.tasks import PrepareTask
 from autollm.plan.problems import MOST_DELTAS
-from autollm.resources.facts import Prepared, PublishedRevision
-from support import synthetic
+from support.many_chunks import ManyChunks
 from support.runs import make_run
 from support.world import World
 
@@ -18,24 +15,9 @@ SOURCES = [{"name": f"source-{number:02}", "file": {"uri": f"file:///{number}.js
 METHODS = [{"name": "sft", "sft": {}}, {"name": "long", "sft": {"epochs": 2}}]
 
 
-class ManyChunks:
-    """Workers whose sources are all cut into so many chunks."""
-
-    trained, result = staticmethod(synthetic.trained), staticmethod(synthetic.result)
-    published, pinned = staticmethod(synthetic.published), staticmethod(synthetic.pinned)
-
-    def __init__(self, each: int) -> None:
-        self.each = each
-
-    def prepared(self, task: PrepareTask, existing: Collection[str] = (), published: PublishedRevision | None = None) -> Prepared:
-        facts = synthetic.prepared(task, existing, published)
-        names = [(chunk.source, f"{chunk.source}-{number:04}") for chunk in facts.chunks for number in range(1, self.each + 1)]
-        return facts.model_copy(update={"chunks": [synthetic.chunk(name).model_copy(update={"source": source}) for source, name in names]})
-
-
-def many(each: int = 1, **changes: Any) -> World:
+def many(chunks: int = 35, **changes: Any) -> World:
     document: dict[str, Any] = {"sources": SOURCES, "training": {"methods": METHODS}, "refresh": {"every": "24h"}, **changes}
-    return World(make_run(**document), ManyChunks(each))
+    return World(make_run(**document), ManyChunks(chunks))
 
 
 def test_what_was_published_is_recognised_though_no_name_is_kept() -> None:
@@ -76,15 +58,15 @@ def test_of_many_deltas_each_alone_is_not_scored_and_the_largest_weights_are_sho
 
 
 def test_more_deltas_than_weights_have_room_for_are_refused_before_any_is_trained() -> None:
-    world = many(each=MOST_DELTAS // 70 + 1)
+    world = many(MOST_DELTAS // 2 + 1)
     made = world.settle()
     assert world.conditions()["Validated"] == ("False", "TooManyDeltas")
-    assert made.state.message.startswith("training.methods: 2 methods on 1015 chunks make 2030 deltas, but a run may have 2000;")
+    assert made.state.message.startswith("training.methods: 2 methods on 1001 chunks make 2002 deltas, but a run may have 2000;")
     assert world.trainings == {}
 
 
 def test_the_largest_run_has_a_status_of_less_than_a_hundred_kilobytes() -> None:
-    world = many(each=14)
+    world = many(490)
     for _ in range(2):
         for action in world.plan().actions:
             world.act(action)

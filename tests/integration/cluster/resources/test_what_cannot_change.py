@@ -9,6 +9,7 @@ import pytest
 
 from autollm.contract.digests import digest_bytes
 from cluster.cluster import Cluster
+from support.documents import SHORTEST
 
 DIGEST, OTHER = digest_bytes(b"one"), digest_bytes(b"other")
 GROUP = "/apis/autollm.dev/v1alpha1"
@@ -194,3 +195,10 @@ def test_a_delta_that_was_made_stays_what_it_is(training: Writer) -> None:
     assert training.replace({"status": None}, status=True) == 422
     # What is said about it may change: another attempt finds the same delta, and took another time.
     assert training.merge({"status": {"delta": {"seconds": "11"}, "progress": None}}, status=True) == 200
+
+
+def test_a_run_keeps_its_artifacts_where_they_are(cluster: Cluster, namespace: str) -> None:
+    writer = Writer(cluster, namespace, "autollmruns", "AutoLLMRun")
+    assert writer.create(SHORTEST["spec"]) == 201
+    assert writer.merge({"spec": {"artifacts": {"uri": "s3://elsewhere/prefix"}}}) == 422
+    assert writer.merge({"spec": {"artifacts": {"region": "eu-central-1"}, "search": {"trials": 60}}}) == 200

@@ -115,7 +115,7 @@ def test_deadline_retries_and_time_to_live_are_the_documents() -> None:
 def test_the_evaluators_are_one_job_with_a_slot_for_each_index_and_retries_for_each_slot() -> None:
     spec = evaluators(4, {"evaluate": {"retries": 2}})["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
-    assert spec["backoffLimitPerIndex"] == 2
+    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (2, 0)
     assert "backoffLimit" not in spec
     assert resize_patch(6) == {"spec": {"completions": 6, "parallelism": 6}}
 

@@ -45,7 +45,7 @@ def test_the_winner_is_published_and_loads_with_nothing_of_ours(place: Place) ->
     status = place.run("tiny")["status"]
     table = {row["name"]: row for row in status["results"]}
     assert set(table) >= {"base", "count/sft", "echo/sft", "average", "auto"}
-    assert table["base"]["versus"]["low"] > 0
+    assert float(table["base"]["versus"]["low"]) > 0
     load_with_transformers(place.revision("tiny"))
 
 

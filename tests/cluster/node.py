@@ -64,7 +64,7 @@ def missing() -> str:
     """Why this machine cannot run a node, and what to do, in one line; empty where it can."""
     lacking = missing_programs(_PROGRAMS) + ([] if _CNI.exists() else ["the CNI plugins"])
     if os.geteuid() != 0:
-        return "A real node needs root: run `sudo make node test`, or `make test` in a machine or container of your own as root."
+        return "A real node needs root, and changes nothing outside its own namespaces: run `make test` as root."
     return f"A real node needs {', '.join(lacking)}: run `make node`, which installs Debian's packages." if lacking else ""
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from autollm.plan.alone import plan_training
+from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.generate import ROOT
 from autollm.resources.load import Document, read_documents
 from autollm.resources.validate import check
@@ -20,7 +23,7 @@ SHOWN = [
     (f"{page.relative_to(ROOT)}#{number}", block)
     for page in PAGES
     for number, block in enumerate(re.findall(r"```ya?ml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
-    if "kind: AutoLLMRun" in block
+    if re.search(r"^kind: (AutoLLMRun|MergeTrial|DeltaTraining)", block, re.MULTILINE)
 ]
 
 
@@ -38,6 +41,14 @@ def test_the_documents_in_the_pages_are_valid(tmp_path: Path) -> None:
         file = tmp_path / "run.yaml"
         file.write_text(block, encoding="utf-8")
         assert [problem.text(place) for document in read_documents(file) for problem in check(document).problems] == []
+
+
+def test_the_training_in_the_page_on_trainings_by_hand_has_the_key_of_what_it_asks() -> None:
+    page = (ROOT / "docs" / "how-to" / "by-hand.md").read_text(encoding="utf-8")
+    (shown,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "kind: DeltaTraining" in block)
+    training = DeltaTraining.parse(yaml.safe_load(shown))
+    made = plan_training(training, None, datetime(2026, 1, 1, tzinfo=UTC))
+    assert [type(action).__name__ for action in made.actions] == ["EnsureTask"]
 
 
 def test_the_section_of_the_page_on_workers_is_valid() -> None:

@@ -23,7 +23,7 @@ from autollm_operator.reconcile.keeping import keep_or_expire
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.policy import refused_training
-from autollm_operator.reconcile.tasks import task_states
+from autollm_operator.reconcile.tasks import next_look, task_states
 
 AnyAlonePlan = AlonePlan[DeltaTrainingStatus] | AlonePlan[MergeTrialStatus]
 
@@ -69,9 +69,11 @@ def _act(hands: Hands, obstacles: Obstacles, row: Parsed[Any], made: AnyAlonePla
     attempts, problem = Attempts(hands, obstacles, subject), obstacles.first(row.uid)
     changed = attempts.all(made.actions)
     obstacles.retain(row.uid, made.actions)
-    keep_or_expire(hands, hands.cache.jobs(row.uid), subject.workers, lambda job: reported)
+    jobs = hands.cache.jobs(row.uid)
+    keep_or_expire(hands, jobs, subject.workers, subject.parent.generation, lambda job: reported)
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
-    looks = [again, made.requeue_after, obstacles.next_look(row.uid, subject.now), *attempts.looks]
+    waits = [obstacles.next_look(row.uid, subject.now), next_look(hands.cache, jobs, subject.now)]
+    looks = [again, made.requeue_after, *waits, *attempts.looks]
     return min((look.total_seconds() for look in looks if look is not None), default=None)
 
 

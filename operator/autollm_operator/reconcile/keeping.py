@@ -20,14 +20,21 @@ from autollm_operator.cache.views import JobView
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
 from autollm_operator.reconcile.actions import Hands
 from autollm_operator.reconcile.failures import failure_of_job
+from autollm_operator.reconcile.tasks import is_stale
 
 
-def keep_or_expire(hands: Hands, jobs: Iterable[JobView], workers: Workers, is_reported: Callable[[JobView], bool]) -> None:
-    """Let Kubernetes remove succeeded Jobs some time from now, once their reports are in a status; note on failed ones why they failed."""
+def keep_or_expire(
+    hands: Hands, jobs: Iterable[JobView], workers: Workers, generation: int, is_reported: Callable[[JobView], bool]
+) -> None:
+    """Let Kubernetes remove succeeded Jobs some time from now, once their reports are in a status; note on failed ones why they failed.
+
+    Failed ones that a newer spec or round has overtaken go too: a run whose rounds all fail would leave one of each.
+    """
     for job in jobs:
         if job.deleting:
             continue
-        if job.outcome == "Complete" and not job.has_ttl and is_reported(job):
+        over = is_stale(job, generation) or (job.outcome == "Complete" and is_reported(job))
+        if over and not job.has_ttl:
             _patch(hands, job, ttl_patch(workers))
         elif job.outcome == "Failed" and not job.failure and (pods := hands.cache.pods(job.uid)):
             told = json.dumps(failure_of_job(job, pods).document())

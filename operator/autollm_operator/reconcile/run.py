@@ -20,6 +20,7 @@ from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.status import with_problem
+from autollm_operator.reconcile.tasks import next_look
 
 OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial)
 """Actions that come before the status is written, so that a slot gets its next trial at once and the status tells of both in one write."""
@@ -39,11 +40,12 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))
     obstacles.retain(row.uid, made.actions)
     children = hands.cache.children(row.uid)
-    keep_or_expire(hands, _jobs(hands, row.uid, children), run.spec.workers, reported_in(seen, made, children.trainings))
+    jobs = tuple(_jobs(hands, row.uid, children))
+    keep_or_expire(hands, jobs, run.spec.workers, subject.parent.generation, reported_in(seen, made, children.trainings))
     for told in news(before, status):
         tell(hands.api, RUNS, row, told, now)
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
-    looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), *attempts.looks]
+    looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), next_look(hands.cache, jobs, now), *attempts.looks]
     return min((look.total_seconds() for look in looks if look is not None), default=None)
 
 

@@ -27,6 +27,13 @@ def task_states(cache: Cache, owners: Iterable[str], generation: int, now: datet
                 yield task_state(job, cache.pods(job.uid), now)
 
 
+def next_look(cache: Cache, jobs: Iterable[JobView], now: datetime) -> timedelta | None:
+    """Return after what time a Job that has no pod yet has something in its way, of which no event tells; None where there is none."""
+    waiting = (job for job in jobs if job.outcome is None and not job.deleting and not job.suspended and not cache.pods(job.uid))
+    looks = [job.started + PODS_APPEAR - now for job in waiting if job.started is not None]
+    return min((look for look in looks if look > timedelta(0)), default=None)
+
+
 def is_stale(job: JobView, generation: int) -> bool:
     """Say whether a Job is the record of a failure that a newer spec has overtaken."""
     return job.outcome == "Failed" and job.generation < generation and not job.deleting

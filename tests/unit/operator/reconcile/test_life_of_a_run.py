@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.pod import GENERATION_LABEL
 from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
 from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
@@ -205,6 +206,15 @@ class TestRefresh:
         assert world.conditions()["Succeeded"] == ("True", "Published")
         assert len(world.done) == len(set(world.done)), "nothing that is unchanged is done again"
         assert len(world.jobs("prepare")) == status.refresh.round
+
+    def test_rounds_that_fail_leave_the_record_of_the_last_one_alone(self) -> None:
+        world = started(refresh={"every": "8h"})
+        world.fails = lambda task: (ExitCode.BAD_INPUT, None)
+        world.settle()
+        failed = [world.get(JOBS, name) for name in world.jobs("prepare")]
+        assert len(failed) >= 3
+        lasting = [job["metadata"]["labels"][GENERATION_LABEL] for job in failed if "ttlSecondsAfterFinished" not in job["spec"]]
+        assert lasting == [str(len(failed))]
 
     def test_what_is_in_the_way_of_a_round_leaves_the_run_succeeded(self) -> None:
         world = started(refresh={"every": "8h"})

@@ -41,6 +41,17 @@ def wait(world: ClusterWorld, minutes: int = 10) -> None:
     world.now = until
 
 
+class TestAJobWithoutPods:
+    def test_is_told_although_nothing_happens_any_more(self) -> None:
+        world = started()
+        (name,) = world.jobs("prepare")
+        world.api.patch(JOBS, NAMESPACE, name, {"status": {"startTime": world.stamp()}}, subresource="status")
+        world.reconcile()
+        wait(world, minutes=1)
+        assert f"The Job {name} has no pod" in world.message("Reconciling")
+        assert world.looks == {}
+
+
 class TestANameThatIsTaken:
     @pytest.mark.parametrize("resource", [JOBS, TRAININGS, TRIALS])
     def test_is_told_and_the_run_goes_on_once_it_is_free(self, resource: Resource) -> None:

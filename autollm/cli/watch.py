@@ -22,7 +22,7 @@ CLUSTER_LOOK_SECONDS = 2.0
 def command(place: FolderPlace | ClusterPlace) -> None:
     """Watch RUN, a folder or alr/NAME, until it ends or rests; Ctrl-C stops the watching, not the run.
 
-    Exit code 1 where the run failed, else 0. Without a terminal, a line is written whenever something changes.
+    Exit code 1 where the run failed or stalled, else 0. Without a terminal, a line is written whenever something changes.
     """
     from autollm.cli.screen import screen
     from autollm.report.overview import outcome, overview
@@ -43,7 +43,7 @@ def command(place: FolderPlace | ClusterPlace) -> None:
             if line != told:
                 told = line
                 console.print(line, soft_wrap=True, markup=False)
-    if outcome(state, at_work=at_work)[0] == "failed":
+    if outcome(state, at_work=at_work)[0] in ("failed", "stalled"):
         raise click.exceptions.Exit(1)
 
 
@@ -60,8 +60,9 @@ def _changes(place: Place) -> Iterator[tuple[RunState, bool]]:
 
 
 def _line(state: RunState, at_work: bool) -> str:
-    from autollm.report.overview import outcome
+    from autollm.report.overview import hint, outcome
 
     word = outcome(state, at_work=at_work)[0]
     succeeded = state.condition("Succeeded")
-    return word if succeeded is None else f"{word}, {succeeded.reason}: {succeeded.message}"
+    told = hint(word, state) if succeeded is None else f"{succeeded.reason}: {succeeded.message}"
+    return f"{word}, {told}" if told else word

@@ -19,12 +19,23 @@ _DONE, _WORKING, _FAILED, _REFUSED, _AHEAD = ("✓", "green"), ("▸", "bold"), 
 
 def outcome(state: RunState, *, at_work: bool = True) -> tuple[str, str]:
     """Return in a word how the run stands, and the style in which a terminal shows it; `at_work` says that an engine is at it."""
-    succeeded, working = state.condition("Succeeded"), state.condition("Reconciling")
+    succeeded, working, stalled = (state.condition(name) for name in ("Succeeded", "Reconciling", "Stalled"))
     if succeeded is not None and succeeded.status != "Unknown":
         return ("succeeded", "bold green") if succeeded.status == "True" else ("failed", "bold red")
+    if stalled is not None and stalled.status == "True":
+        return "stalled", "bold red"
     if working is not None and working.status == "False":
         return "paused", "bold yellow"
     return ("running", "bold") if at_work else ("interrupted", "bold yellow")
+
+
+def hint(word: str, state: RunState) -> str:
+    """Return what a user should know of this outcome where no condition says it, else nothing."""
+    if word == "interrupted":
+        return "`autollm run` goes on where it was stopped"
+    if word == "running" and not state.status.conditions:
+        return "not looked at yet; if that stays so in a cluster, no operator watches this namespace"
+    return ""
 
 
 def is_at_rest(state: RunState, *, at_work: bool = True) -> bool:
@@ -42,12 +53,12 @@ def overview(state: RunState, *, at_work: bool = True) -> RenderableType:
 def stages(state: RunState, *, at_work: bool = True) -> RenderableType:
     """Return name and outcome, a line for each stage, and what went wrong."""
     word, style = outcome(state, at_work=at_work)
-    hint = "  `autollm run` goes on where it was stopped" if word == "interrupted" else ""
+    said = hint(word, state)
     lines = Table.grid(padding=(0, 2))
     for stage in STAGES:
         lines.add_row(*_stage(stage, state))
     failures = [Text(line, style="red") for line in _failures(state)]
-    return Group(Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style), hint), lines, *failures)
+    return Group(Text.assemble((state.run.metadata.name, "bold"), "  ", (word, style), f"  {said}" if said else ""), lines, *failures)
 
 
 def _stage(name: str, state: RunState) -> tuple[Text, Text, Text]:

@@ -52,6 +52,27 @@ def test_a_run_without_its_engine_says_how_to_go_on(searching: Path) -> None:
     assert printed(state, at_work=False).startswith("quickstart  interrupted  `autollm run` goes on where it was stopped")
 
 
+def test_a_run_that_nobody_has_looked_at_says_what_may_be_missing(searching: Path) -> None:
+    state = read_state(searching)
+    new = RunState(state.run.model_copy(update={"status": None}), (), ())
+    assert printed(new).startswith("quickstart  running  not looked at yet; if that stays so in a cluster, no operator watches this")
+    assert "not looked at" not in printed(state)
+
+
+def test_what_is_in_the_way_in_a_cluster_is_no_pause(searching: Path) -> None:
+    state = read_state(searching)
+    verdicts = {"Reconciling": "False", "Stalled": "True", "Succeeded": "Unknown"}
+    told = {"reason": "Forbidden", "message": "a quota"}
+    conditions = [
+        one.model_copy(update={"status": verdicts[one.type], **told}) if one.type in verdicts else one for one in state.status.conditions or []
+    ]
+    blocked = state.run.model_copy(update={"status": state.status.model_copy(update={"conditions": conditions})})
+    state = RunState(blocked, state.trainings, state.trials)
+    assert printed(state).startswith("quickstart  stalled")
+    assert "Forbidden: a quota" in printed(state)
+    assert is_at_rest(state)
+
+
 def test_an_end_is_an_end_whether_or_not_an_engine_is_there(finished: Path) -> None:
     assert outcome(read_state(finished), at_work=False)[0] == "succeeded"
 

@@ -64,7 +64,8 @@ def test_what_is_in_the_way_in_a_cluster_is_no_pause(searching: Path) -> None:
     verdicts = {"Reconciling": "False", "Stalled": "True", "Succeeded": "Unknown"}
     told = {"reason": "Forbidden", "message": "a quota"}
     conditions = [
-        one.model_copy(update={"status": verdicts[one.type], **told}) if one.type in verdicts else one for one in state.status.conditions or []
+        one.model_copy(update={"status": verdicts[one.type], **told}) if one.type in verdicts else one
+        for one in state.status.conditions or []
     ]
     blocked = state.run.model_copy(update={"status": state.status.model_copy(update={"conditions": conditions})})
     state = RunState(blocked, state.trainings, state.trials)

@@ -120,6 +120,22 @@ def test_changed_data_is_prepared_again(folder: Folder) -> None:
     assert folder.work.count("train") == 2
 
 
+def test_refresh_is_one_round_each_time(folder: Folder) -> None:
+    folder.apply(refresh={"every": "1h"})
+    assert folder.run()[0] == 0
+    before = folder.work
+    assert (folder.run()[0], folder.work) == (0, before)
+    # An hour later, as far as the engine can tell.
+    status = folder.root / "run" / "objects" / "autollmruns" / "demo" / "status.json"
+    written = json.loads(status.read_bytes())
+    written["refresh"]["begun"] = "2026-01-01T00:00:00Z"
+    status.write_text(json.dumps(written))
+    assert folder.run()[0] == 0
+    assert folder.work == [*before, "prepare"]
+    assert folder.status["refresh"]["round"] == 2
+    assert folder.condition("Succeeded") == ("True", "Published")
+
+
 def test_several_evaluators(folder: Folder) -> None:
     folder.apply(search={"trials": 12, "parallelism": 3})
     assert folder.run()[0] == 0
@@ -128,11 +144,13 @@ def test_several_evaluators(folder: Folder) -> None:
     assert "repeated" not in folder.work
 
 
-def test_an_optimiser_in_a_process_of_its_own(folder: Folder) -> None:
-    folder.apply(search={"trials": 9, "optimizer": {"random": None, "bayesian": {}}})
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_an_optimiser_in_a_process_of_its_own(folder: Folder, parallelism: int) -> None:
+    folder.apply(search={"trials": 9, "parallelism": parallelism, "optimizer": {"random": None, "bayesian": {}}})
     assert folder.run()[0] == 0
     objects = ObjectFolder(folder.root / "run" / "objects")
     assert "Bayesian" in {trial["spec"]["origin"]["optimizer"] for trial in objects.all("MergeTrial")}
+    assert len([trial for trial in objects.all("MergeTrial") if trial["spec"]["split"] == "Search"]) == 9
 
 
 class TestFailure:

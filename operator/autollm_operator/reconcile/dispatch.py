@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from autollm.plan.refresh import attempt
 from autollm.resources.delta_training import DeltaTraining
@@ -30,6 +30,13 @@ from autollm_operator.settings import Settings
 KINDS = {resource.kind: resource for resource in (RUNS, TRAININGS, TRIALS)}
 
 
+class _Seen(NamedTuple):
+    """Of what something is known beside the cache: an object, and its spec."""
+
+    uid: str
+    generation: int
+
+
 class Reconciler:
     """Brings what a key names one step on. One key is given to one thread at a time; different keys may be at the same time.
 
@@ -43,7 +50,7 @@ class Reconciler:
         self._clock = clock
         self._obstacles = Obstacles()
         self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache))
-        self._uids: dict[Key, str] = {}
+        self._seen: dict[Key, _Seen] = {}
 
     def reconcile(self, key: Key) -> float | None:
         """Look at one run, training or trial; return in how many seconds to look again, or None until something happens.
@@ -52,7 +59,7 @@ class Reconciler:
         """
         resource = KINDS[key.kind]
         row = self._row(resource, key)
-        self._forget_others(key, row.uid if row else None)
+        self._forget_others(key, _Seen(row.uid, row.generation) if row else None)
         if row is None or row.deleting or is_of_a_run(row.owner):
             return None
         try:
@@ -91,11 +98,11 @@ class Reconciler:
             case _:
                 return Workers()
 
-    def _forget_others(self, key: Key, uid: str | None) -> None:
-        """Drop what is known of an object that had this key before."""
-        before = self._uids.pop(key, None)
-        if before is not None and before != uid:
-            self._hands.suggesting.forget(before)
-            self._obstacles.forget(before)
-        if uid is not None:
-            self._uids[key] = uid
+    def _forget_others(self, key: Key, seen: _Seen | None) -> None:
+        """Drop what is known of an object that had this key before, or of this one as it was: it may ask for other weights by now."""
+        before = self._seen.pop(key, None)
+        if before is not None and before != seen:
+            self._hands.suggesting.forget(before.uid)
+            self._obstacles.forget(before.uid)
+        if seen is not None:
+            self._seen[key] = seen

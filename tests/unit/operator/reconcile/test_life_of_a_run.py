@@ -194,6 +194,14 @@ class TestChangedSpec:
         assert [failure_of(trial) for trial in world.trials("Search")].count(SUPERSEDED) == 1
         assert world.conditions()["Succeeded"][0] == "True"
 
+    def test_a_wider_space_goes_on_where_a_narrow_one_was_exhausted(self) -> None:
+        world = started(search={"trials": 8, "space": {"deltas": [{"match": "*", "min": "0.5", "max": "0.50000001"}]}})
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "SpaceExhausted")
+        world.apply(remote_run(search={"trials": 8, "space": {"deltas": [{"match": "*", "min": "0", "max": "1"}]}}))
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TrialsDone")
+
 
 class TestRefresh:
     def test_rounds_look_again_and_train_only_what_is_new(self) -> None:

@@ -123,6 +123,23 @@ class TestARefusal:
         world.settle()
         assert world.conditions()["Succeeded"] == ("True", "Published")
 
+    def test_is_tried_again_at_once_with_a_changed_document(self) -> None:
+        world = started()
+        world.finish(world.running()[0])
+
+        def on_call(call: Call, when: When) -> None:
+            if call.verb == "create" and call.resource == JOBS:
+                raise ForbiddenError("exceeded quota: memory", status=403)
+
+        world.on_call = on_call
+        wait(world)
+        assert world.jobs("train") == []
+        world.on_call = lambda call, when: None
+        world.apply(remote_run(workers={"train": {"resources": {"limits": {"memory": "4Gi"}}}}))
+        world.reconcile()
+        assert len(world.jobs("train")) == 2
+        assert world.conditions()["Stalled"] == ("False", "Training")
+
     def test_of_one_training_keeps_no_other_waiting(self) -> None:
         world = started()
         world.finish(world.running()[0])

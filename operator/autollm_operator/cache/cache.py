@@ -14,7 +14,7 @@ from autollm.resources.run import AutoLLMRun
 from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.keys import Key
-from autollm_operator.cache.parsed import Parsed, parse_run, parse_training, parse_trial
+from autollm_operator.cache.parsed import Parsed, parse_run, parse_training, parse_trial, without_progress
 from autollm_operator.cache.pods import pod_view
 from autollm_operator.cache.table import Table
 from autollm_operator.cache.views import JobView, Owner, PodView
@@ -33,11 +33,12 @@ class Children:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How objects of one resource become rows, and whom a row wakes."""
+    """How objects of one resource become rows, and whom a row wakes where what is `acted_on` of it has changed."""
 
     table: Table[Any]
     row: Callable[[Mapping[str, Any]], Any]
     wakes: Callable[[Any], frozenset[Key]]
+    acted_on: Callable[[Any], Any] = lambda row: row
 
 
 class Cache:
@@ -57,7 +58,7 @@ class Cache:
         self._by_hand: dict[tuple[str, str], set[str]] = {}
         self._kinds = {
             RUNS: _Kind(self._runs, parse_run, self._wakes_of_run),
-            TRAININGS: _Kind(self._trainings, parse_training, self._wakes_of_training),
+            TRAININGS: _Kind(self._trainings, parse_training, self._wakes_of_training, without_progress),
             TRIALS: _Kind(self._trials, parse_trial, self._wakes_of_trial),
             JOBS: _Kind(self._jobs, job_view, self._wakes_of_job),
             PODS: _Kind(self._pods, pod_view, self._wakes_of_pod),
@@ -148,7 +149,7 @@ class Cache:
                 self._file_by_hand(row)
             if old is None:
                 return kind.wakes(row)
-            if replace(old, version=row.version) == row:
+            if kind.acted_on(replace(old, version=row.version)) == kind.acted_on(row):
                 return NOBODY
             return kind.wakes(old) | kind.wakes(row)
 

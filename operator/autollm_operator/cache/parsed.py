@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any, Generic, TypeVar
 
@@ -67,6 +67,14 @@ def parse_trial(document: Mapping[str, Any]) -> Parsed[MergeTrial]:
     if status and controller(document["metadata"]) is not None:
         status = {**status, **UNPLANNED}
     return _parsed(MergeTrial, {**document, "spec": _shared(document.get("spec"))}, status, ended)
+
+
+def without_progress(row: Parsed[DeltaTraining]) -> Parsed[DeltaTraining]:
+    """Return a training without how far it is: each tells that every ten seconds, it is shown, and nobody plans with it."""
+    if row.value is None or row.value.status is None or row.value.status.progress is None:
+        return row
+    status = row.value.status.model_copy(update={"progress": None})
+    return replace(row, value=row.value.model_copy(update={"status": status}))
 
 
 def _shared(spec: Any) -> Any:

@@ -12,6 +12,7 @@ from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from support import synthetic
+from support.job_tasks import train_task
 from support.kubernetes_objects import Document, job, pod
 from support.runs import make_run
 
@@ -46,6 +47,11 @@ def trial_document(name: str = "demo-t", version: int = 1, owner: Document | Non
     if owner is None:
         spec = {name: spec[name] for name in ("run", "split", "weights")}
     return child(name, version, owner, spec=spec) | ({"status": status} if status else {})
+
+
+def training_document(version: int, **progress: int) -> Document:
+    spec = train_task().spec.document()
+    return child("demo-a", version, spec=spec, status={"observedGeneration": 1, "progress": progress})
 
 
 @pytest.fixture
@@ -101,6 +107,16 @@ class TestWhoIsLookedAt:
         beat = of_training(2)
         beat["status"]["ready"] = 0
         assert cache.put(JOBS, beat) == frozenset()
+
+    def test_nobody_for_how_far_a_training_is(self, cache: Cache) -> None:
+        assert cache.put(TRAININGS, training_document(2, step=1, steps=9)) == {RUN}
+        assert cache.put(TRAININGS, training_document(3, step=5, steps=9)) == frozenset()
+        found = cache.training(Key("DeltaTraining", "team-a", "demo-a"))
+        assert found is not None
+        assert found.value is not None
+        assert found.value.status is not None
+        assert found.value.status.progress is not None
+        assert found.value.status.progress.step == 5
 
     def test_everything_that_is_reconciled(self, cache: Cache) -> None:
         cache.put(TRIALS, trial_document())

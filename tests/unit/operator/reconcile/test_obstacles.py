@@ -132,6 +132,7 @@ class TestARefusal:
                 raise ForbiddenError("exceeded quota: memory", status=403)
 
         world.on_call = on_call
+        world.reconcile()
         wait(world)
         assert world.jobs("train") == []
         world.on_call = lambda call, when: None

@@ -15,6 +15,9 @@ from autollm_runtime.worker.context import Context
 
 _log = logging.getLogger(__name__)
 
+HANDOVER_SECONDS = 60.0
+"""Within which an evaluator is asked to stop whose run has changed, and has trials already for the one that takes its place."""
+
 
 def run_evaluate(task: EvaluateTask, context: Context) -> None:
     """Score trials one after the other; ends by an error alone, Interrupted where the task was asked to stop.
@@ -52,6 +55,8 @@ def _score(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
     except (Interrupted, TemporaryError, OutOfMemoryError):
         raise
     except InputError as error:
+        if error.reason == "LandscapeMismatch" and context.stop.wait(HANDOVER_SECONDS):
+            context.check_stop()  # it is for the evaluator that comes
         _log.warning("the trial failed", extra={"trial": name, "reason": error.reason, "cause": str(error)})
         context.reports.failed_trial(name, Failure(reason=error.reason, message=told(str(error))))
     except Exception as error:

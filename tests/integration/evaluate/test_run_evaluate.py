@@ -17,6 +17,7 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.store import Stat
 from autollm.store.folder import FolderStore
 from autollm_runtime.delta import read_delta
+from autollm_runtime.evaluate import run
 from autollm_runtime.evaluate.evaluator import Evaluator
 from autollm_runtime.evaluate.run import run_evaluate
 from autollm_runtime.model.folder import inspect_folder
@@ -193,8 +194,26 @@ def test_another_model_is_scored_whole_and_leaves_no_trace(tmp_path: Path) -> No
     assert landscape.outcome("damaged")["failure"]["reason"] == "DigestMismatch"
 
 
+class AskedToStop(threading.Event):
+    """A request to stop that comes while it is waited for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
 class TestFailedTrials:
-    def test_another_landscape(self, tmp_path: Path) -> None:
+    def test_a_trial_for_the_evaluator_that_comes_is_left_to_it(self, tmp_path: Path) -> None:
+        """A run that has changed makes trials of its new landscape before its old evaluators have heard that they are to stop."""
+        landscape = make_landscape(tmp_path)
+        landscape.trial("other", landscape=digest_bytes(b"other"))
+        feed, reports = FolderFeed(landscape.objects), FolderReports(landscape.objects)
+        with pytest.raises(Interrupted):
+            run_evaluate(landscape.task, Context(reports, feed, tmp_path / "scratch", AskedToStop(), threads=1))
+        assert landscape.outcome("other") == {}
+
+    def test_another_landscape(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(run, "HANDOVER_SECONDS", 0.0)
         landscape = make_landscape(tmp_path)
         landscape.trial("other", landscape=digest_bytes(b"other"))
         landscape.trial("next", number=1)

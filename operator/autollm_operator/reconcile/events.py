@@ -21,6 +21,8 @@ from autollm_operator.cache.parsed import Parsed
 _log = logging.getLogger(__name__)
 
 LONGEST_NOTE = 1000
+"""Bytes; Kubernetes takes 1024, and no Event with more."""
+
 CONTROLLER = "autollm.dev/operator"
 
 
@@ -69,7 +71,7 @@ def tell(api: Api, resource: Resource, target: Parsed[Any], told: News, now: dat
         "type": told.type,
         "reason": told.reason,
         "action": told.action,
-        "note": told.note[:LONGEST_NOTE],
+        "note": told.note.encode()[:LONGEST_NOTE].decode(errors="ignore"),
         "reportingController": CONTROLLER,
         "reportingInstance": socket.gethostname()[:128],
     }

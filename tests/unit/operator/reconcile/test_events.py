@@ -64,7 +64,7 @@ def test_is_told_once_of_the_run_it_is_about() -> None:
     world.apply(remote_run())
     row = parse_run(world.get(RUNS, "demo"))
     for _ in range(2):
-        tell(world.api, RUNS, row, News("Warning", "TrialFailed", "Search", "x" * 5000), START)
+        tell(world.api, RUNS, row, News("Warning", "TrialFailed", "Search", "x" + "…" * 5000), START)
     (event,) = world.all(EVENTS)
     assert event["regarding"] == {
         "apiVersion": "autollm.dev/v1alpha1",
@@ -73,5 +73,5 @@ def test_is_told_once_of_the_run_it_is_about() -> None:
         "namespace": NAMESPACE,
         "uid": row.uid,
     }
-    assert (event["type"], event["reason"], len(event["note"])) == ("Warning", "TrialFailed", 1000)
+    assert (event["type"], event["reason"], event["note"]) == ("Warning", "TrialFailed", "x" + "…" * 333)
     assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"

@@ -48,7 +48,7 @@ class Operation:
         self._queue = WorkQueue()
         self._suggester = Suggester()
         self._suggesting = Suggesting(self._suggester, settings.suggestion_seconds, self._queue.add, suggested)
-        reconciler = Reconciler(self._api, self._cache, self._suggesting, settings)
+        reconciler = Reconciler(self._api, self._cache, self._suggesting, settings, self._api.clock.now)
         self._lease = _lease(settings)
         self._workers = Workers(self._queue, reconciler.reconcile, settings.reconcilers, may_work=self._may_work)
         self._resync = Resync(self._api, self._cache, self._queue, settings.namespaces, settings.resync_seconds)

@@ -21,6 +21,7 @@ from autollm_operator.api.port import (
 )
 from autollm_operator.api.refusals import ExpiredError, no_answer, refusal
 from autollm_operator.api.resources import Resource
+from autollm_operator.api.server_clock import ServerClock
 
 PAGE = 500
 """Objects of a page of a list: some 3 MB of trials."""
@@ -45,7 +46,11 @@ class _At(NamedTuple):
 
 
 class KubernetesApi:
-    """The API of a cluster; any number of threads may use it at the same time."""
+    """The API of a cluster; any number of threads may use it at the same time.
+
+    Attributes:
+        clock: The time as this API server has it.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class KubernetesApi:
         self._timeout = (CONNECT_SECONDS, read_seconds)
         self._page = page
         self._observe = observe
+        self.clock = ServerClock()
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -152,6 +158,7 @@ class KubernetesApi:
             response = self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=self._timeout)
             content: bytes = response.read()  # type: ignore[no-untyped-call]  # the client has no types here
             status = response.status
+            self.clock.heard(response.headers.get("Date"))
         except (HTTPError, OSError, ApiException) as error:
             raise no_answer(asked, error) from error
         finally:

@@ -33,6 +33,7 @@ class Workers:
 
     def start(self) -> None:
         """Begin to work."""
+        self._queue.begin()
         for thread in self._threads:
             thread.start()
 

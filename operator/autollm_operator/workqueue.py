@@ -35,7 +35,13 @@ class WorkQueue:
         self._timers: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
         self._failures: dict[Key, int] = {}
+        self._begun: float | None = None
         self._closed = False
+
+    def begin(self) -> None:
+        """Say that keys are taken from now on: in a replica that stands by nobody does, and nothing is late there."""
+        with self._changed:
+            self._begun = self._clock()
 
     def add(self, key: Key) -> None:
         """Have a key looked at as soon as a worker is free."""
@@ -103,11 +109,12 @@ class WorkQueue:
             return len(self._ready)
 
     def oldest_age(self) -> float:
-        """Return for how many seconds the key has waited that has been ready for longest; 0 where none waits."""
+        """Return for how many seconds the key has waited that has been ready for longest; 0 where none waits, or nobody takes keys yet."""
         with self._changed:
             now = self._clock()
             self._ripen(now)
-            return max((now - since for since in self._ready.values()), default=0.0)
+            begun = now if self._begun is None else self._begun
+            return max((now - max(since, begun) for since in self._ready.values()), default=0.0)
 
     def longest_work(self) -> float:
         """Return for how many seconds the pass has been under way that began first; 0 where none is."""

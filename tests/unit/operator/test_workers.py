@@ -43,6 +43,16 @@ def queue() -> Iterator[WorkQueue]:
     queue.close()
 
 
+def test_what_was_due_before_they_began_is_late_from_then_on() -> None:
+    now = 0.0
+    queue = WorkQueue(clock=lambda: now)
+    queue.add(A)
+    now = 3600.0
+    Workers(queue, Passes(lambda key, count: None), 0).start()
+    now = 3605.0
+    assert queue.oldest_age() == 5
+
+
 def started(queue: WorkQueue, passes: Passes, **options: Callable[[], bool]) -> Workers:
     workers = Workers(queue, passes, 2, **options)
     workers.start()

@@ -131,7 +131,19 @@ def test_what_a_failing_pass_caused_itself_does_not_spin(queue: WorkQueue, clock
     assert queue.take(0) == A
 
 
+def test_nothing_is_late_where_nobody_takes_keys_yet(queue: WorkQueue, clock: Clock) -> None:
+    """Else a replica that stood by for an hour would be killed by its probe at the moment it begins to work."""
+    queue.add(A)
+    clock.now += 3600
+    assert (queue.oldest_age(), queue.depth()) == (0, 1)
+    queue.begin()
+    assert queue.oldest_age() == 0
+    clock.now += 5
+    assert queue.oldest_age() == 5
+
+
 def test_ages(queue: WorkQueue, clock: Clock) -> None:
+    queue.begin()
     assert (queue.oldest_age(), queue.longest_work(), queue.depth()) == (0, 0, 0)
     queue.add(A)
     queue.add_after(B, 5)

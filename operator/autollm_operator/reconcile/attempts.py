@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from autollm.plan.actions import Action
 from autollm.plan.problems import Problem
+from autollm_operator.api.port import ForbiddenError, InvalidError
 from autollm_operator.reconcile.actions import Hands, Subject, carry_out
 from autollm_operator.reconcile.children import NotYet, Obstacle
 from autollm_operator.reconcile.obstacles import Obstacles
@@ -40,6 +41,10 @@ class Attempts:
             changed = carry_out(self._hands, self._subject, action)
         except Obstacle as obstacle:
             self._obstacles.meet(uid, action, Problem(obstacle.reason, str(obstacle)), now)
+            return False
+        except (InvalidError, ForbiddenError) as error:
+            reason = "Forbidden" if isinstance(error, ForbiddenError) else "Refused"
+            self._obstacles.meet(uid, action, Problem(reason, f"A change that is needed is not allowed: {error}"), now)
             return False
         except NotYet:
             self.looks.append(SOON)

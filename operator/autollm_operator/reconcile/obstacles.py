@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from autollm.plan.actions import Action, EnsureEvaluators, EnsureTask, EnsureTraining, EnsureTrial
+from autollm.plan.actions import (
+    Action,
+    AskCandidate,
+    EnsureEvaluators,
+    EnsureTask,
+    EnsureTraining,
+    EnsureTrial,
+    FailTrial,
+    RestartEvaluator,
+    SetTrainingStatus,
+    SetTrainingWorkers,
+    StopTask,
+)
 from autollm.plan.problems import Problem
 
 FIRST_WAIT = timedelta(seconds=15)
@@ -68,7 +80,7 @@ class Obstacles:
 
 
 def named(action: Action) -> str:
-    """Return the name of what an action makes; the same in every plan that asks for it."""
+    """Return the name of what an action makes, or changes; the same in every plan that asks for it."""
     match action:
         case EnsureTask(task):
             return task.id
@@ -78,5 +90,9 @@ def named(action: Action) -> str:
             return training.metadata.name
         case EnsureTrial(trial):
             return trial.metadata.name
-        case _:
+        case SetTrainingStatus(name) | SetTrainingWorkers(name) | FailTrial(name):
+            return f"{type(action).__name__} {name}"
+        case StopTask(task_id) | RestartEvaluator(task_id):
+            return f"{type(action).__name__} {task_id}"
+        case AskCandidate():
             return type(action).__name__

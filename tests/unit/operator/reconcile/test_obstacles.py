@@ -141,6 +141,26 @@ class TestARefusal:
         assert len(world.jobs("train")) == 2
         assert world.conditions()["Stalled"] == ("False", "Training")
 
+    def test_of_a_change_is_told_too_and_keeps_nothing_waiting(self) -> None:
+        world = started()
+        world.finish(world.running()[0])
+
+        def on_call(call: Call, when: When) -> None:
+            if call.resource == TRAININGS and call.verb == "patch":
+                raise InvalidError('admission webhook "policy" denied the request', status=422)
+
+        world.reconcile()
+        trainings = world.jobs("train")
+        world.delete(JOBS, trainings[0])
+        world.on_call = on_call
+        world.apply(remote_run(workers={"train": {"retries": 1}}))
+        world.reconcile()
+        assert world.jobs("train") == trainings
+        assert world.conditions()["Stalled"] == ("True", "Refused")
+        assert 'webhook "policy" denied' in world.message("Stalled")
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+
     def test_of_one_training_keeps_no_other_waiting(self) -> None:
         world = started()
         world.finish(world.running()[0])

@@ -62,7 +62,7 @@ class ClusterRun:
 
     def condition(self, kind: str) -> tuple[str, str]:
         """Status and reason of a condition, both empty where it is not there."""
-        found = next((one for one in self.status().get("conditions", []) if one["type"] == kind), {})
+        found: dict[str, str] = next((one for one in self.status().get("conditions", []) if one["type"] == kind), {})
         return found.get("status", ""), found.get("reason", "")
 
     def message(self, kind: str) -> str:
@@ -119,7 +119,7 @@ class ClusterRun:
 
     @staticmethod
     def _is(status: Mapping[str, Any], kind: str, wanted: str, reason: str) -> bool:
-        found = next((one for one in status.get("conditions", []) if one["type"] == kind), {})
+        found: dict[str, str] = next((one for one in status.get("conditions", []) if one["type"] == kind), {})
         return bool(found.get("status") == wanted and (not reason or found.get("reason") == reason))
 
     @staticmethod

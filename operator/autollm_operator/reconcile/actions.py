@@ -233,9 +233,9 @@ def failed_status(failure: Failure, generation: int, now: datetime) -> MergeTria
 
 
 def _training(hands: Hands, subject: Subject, name: str) -> Parsed[DeltaTraining]:
-    """Return a training of the subject's, or the subject itself; one of the same name that is somebody else's is not touched."""
+    """Return a training of the subject's, or the subject itself; one that is somebody else's, or being deleted, is not touched."""
     training = hands.cache.training(Key(TRAININGS.kind, subject.parent.namespace, name))
-    if training is None or subject.uid not in (training.uid, training.owner.uid if training.owner else ""):
+    if training is None or training.deleting or subject.uid not in (training.uid, training.owner.uid if training.owner else ""):
         raise NotYet(f"the DeltaTraining {name} is not there any more")
     return training
 

@@ -9,12 +9,15 @@ from autollm.plan.actions import Action
 from autollm.plan.problems import Problem
 from autollm_operator.api.port import ForbiddenError, InvalidError
 from autollm_operator.reconcile.actions import Hands, Subject, carry_out
-from autollm_operator.reconcile.children import NotYet, Obstacle
-from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.children import BeingDeleted, NotYet, Obstacle
+from autollm_operator.reconcile.obstacles import LONGEST_WAIT, Obstacles
 
 AT_ONCE = timedelta(0)
 SOON = timedelta(seconds=1)
 """Until what is being deleted is gone, or the cache knows what others did in between."""
+
+PATIENCE = timedelta(minutes=1)
+"""With what is being deleted: pods save and end meanwhile, or a finalizer of somebody else's holds it."""
 
 
 class Attempts:
@@ -46,8 +49,13 @@ class Attempts:
             reason = "Forbidden" if isinstance(error, ForbiddenError) else "Refused"
             self._obstacles.meet(uid, action, Problem(reason, f"A change that is needed is not allowed: {error}"), now)
             return False
-        except NotYet:
-            self.looks.append(SOON)
+        except NotYet as early:
+            waited = self._obstacles.waited(uid, action, now)
+            if isinstance(early, BeingDeleted) and waited >= PATIENCE:
+                message = f"For longer than a minute {early}: see whether one of its metadata.finalizers holds it."
+                self._obstacles.meet(uid, action, Problem("BeingDeleted", message), now)
+            else:
+                self.looks.append(max(SOON, min(waited, LONGEST_WAIT)))
             return False
         self._obstacles.overcome(uid, action)
         return changed

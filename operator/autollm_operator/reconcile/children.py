@@ -27,7 +27,11 @@ class Obstacle(AutoLLMError):
 
 
 class NotYet(AutoLLMError):
-    """An earlier object of the same name is being deleted: try again in a moment."""
+    """Something else has to come first: try again in a moment."""
+
+
+class BeingDeleted(NotYet):
+    """An earlier object of the same name is on its way out; worth telling where it stays."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Parent:
 def create(api: Api, cache: Cache, resource: Resource, document: Mapping[str, Any]) -> bool:
     """Create a child and take it into the cache, or the one that is there already, if it is ours. Returns True: the cache knows more now.
 
-    Raises Obstacle where the name is somebody else's or the API server does not accept the document, NotYet where an earlier object of
-    that name is still being deleted.
+    Raises Obstacle where the name is somebody else's or the API server does not accept the document, BeingDeleted where an earlier object
+    of that name still is.
     """
     metadata = document["metadata"]
     place = f"{resource.kind} {metadata['name']}"
@@ -83,20 +87,20 @@ def _recognised(api: Api, resource: Resource, wanted: Mapping[str, Any]) -> Docu
     try:
         found = api.get(resource, namespace, name)
     except NotFoundError as error:
-        raise NotYet(f"the {resource.kind} {name} was being deleted") from error
+        raise BeingDeleted(f"the {resource.kind} {name} was being deleted") from error
     metadata = found["metadata"]
     theirs, ours = controller(metadata), controller(wanted)
     if theirs != ours:
         if theirs is not None and ours is not None and (theirs.kind, theirs.name) == (ours.kind, ours.name):
             # That owner was deleted and made again; the garbage collector has yet to come by.
-            raise NotYet(f"the {resource.kind} {name} belongs to an earlier {theirs.kind} {theirs.name} and is about to be deleted")
+            raise BeingDeleted(f"the {resource.kind} {name} belongs to an earlier {theirs.kind} {theirs.name} and is about to be deleted")
         whose = f"belongs to the {theirs.kind} {theirs.name}" if theirs else "was made by somebody else"
         message = (
             f"The {resource.kind} {name} is needed, but one of that name is there and {whose}: delete it, or give the run another name."
         )
         raise Obstacle("NameTaken", message)
     if "deletionTimestamp" in metadata:
-        raise NotYet(f"the {resource.kind} {name} is being deleted")
+        raise BeingDeleted(f"the {resource.kind} {name} is being deleted")
     if resource in WATCHED and not wanted["labels"].items() <= (metadata.get("labels") or {}).items():
         # Without its labels it would not be watched.
         return api.patch(resource, namespace, name, {"metadata": {"uid": metadata["uid"], "labels": dict(wanted["labels"])}})

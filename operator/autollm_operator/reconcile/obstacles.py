@@ -39,6 +39,7 @@ class Obstacles:
 
     def __init__(self) -> None:
         self._met: dict[str, dict[str, Met]] = {}
+        self._waiting: dict[str, dict[str, datetime]] = {}
 
     def meet(self, uid: str, action: Action, problem: Problem, now: datetime) -> None:
         """Remember what is in the way of an action."""
@@ -47,9 +48,14 @@ class Obstacles:
         wait = FIRST_WAIT if before is None else min(2 * before.wait, LONGEST_WAIT)
         met[named(action)] = Met(problem, wait, now + wait)
 
+    def waited(self, uid: str, action: Action, now: datetime) -> timedelta:
+        """Return for how long an action has had to wait for something else to come first."""
+        return now - self._waiting.setdefault(uid, {}).setdefault(named(action), now)
+
     def overcome(self, uid: str, action: Action) -> None:
         """Forget what was in the way of an action that was carried out."""
-        self._met.get(uid, {}).pop(named(action), None)
+        for known in (self._met, self._waiting):
+            known.get(uid, {}).pop(named(action), None)
 
     def is_due(self, uid: str, action: Action, now: datetime) -> bool:
         """Say whether an action may be tried: at first, and again when its time has come."""
@@ -59,11 +65,9 @@ class Obstacles:
     def retain(self, uid: str, actions: Iterable[Action]) -> None:
         """Forget what was in the way of actions that nobody asks for any more."""
         wanted = {named(action) for action in actions}
-        kept = {name: met for name, met in self._met.get(uid, {}).items() if name in wanted}
-        if kept:
-            self._met[uid] = kept
-        else:
-            self.forget(uid)
+        for known in (self._met, self._waiting):
+            for name in known.get(uid, {}).keys() - wanted:
+                del known[uid][name]
 
     def first(self, uid: str) -> Problem | None:
         """Return the obstacle that is told: the same one for as long as it stands."""
@@ -77,6 +81,7 @@ class Obstacles:
     def forget(self, uid: str) -> None:
         """Drop what is known of a run that is gone."""
         self._met.pop(uid, None)
+        self._waiting.pop(uid, None)
 
 
 def named(action: Action) -> str:

@@ -95,6 +95,28 @@ class TestANameThatIsTaken:
         assert "belongs to the CronJob nightly" in world.message("Stalled")
 
 
+class TestWhatIsBeingDeleted:
+    def test_is_told_where_it_stays_and_asked_for_less_and_less_often(self) -> None:
+        world = started()
+        world.finish(world.running()[0])
+        world.reconcile()
+        name = world.all(TRAININGS)[0]["metadata"]["name"]
+        world.api.patch(TRAININGS, NAMESPACE, name, {"metadata": {"finalizers": ["backup.test/keep"]}})
+        world.delete(TRAININGS, name)
+        for job in world.jobs("train"):
+            world.delete(JOBS, job)
+        calls = len(world.api.calls)
+        world.reconcile()
+        assert world.conditions()["Stalled"] == ("False", "Training")
+        wait(world, minutes=60)
+        assert len(world.api.calls) - calls < 150
+        assert world.conditions()["Stalled"] == ("True", "BeingDeleted")
+        assert f"the DeltaTraining {name} is being deleted" in world.message("Stalled")
+        world.api.patch(TRAININGS, NAMESPACE, name, {"metadata": {"finalizers": None}})
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+
+
 class TestARefusal:
     @pytest.mark.parametrize(
         ("error", "reason"),

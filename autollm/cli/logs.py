@@ -25,5 +25,9 @@ def command(what: str, task: str | None, follow: bool, namespace: str | None, co
         lines = task_logs(place.folder, task, follow=follow)
     else:
         lines = place.cluster.logs(place.kind, place.run, task, follow=follow)
+    silent = True
     for worker, line in lines:
+        silent = False
         click.echo(f"{worker}  {line}")
+    if silent:
+        click.echo(f"{place.name} has no logs: no worker has written any yet, or what it ran in is gone", err=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+
+from autollm.cli.place import ClusterPlace, FolderPlace, with_place
 
 
 @click.command(name="rollback")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
+@with_place
 @click.option("--to", "revision", metavar="REVISION", help="Such as r3.  [default: the one before]")
-def command(folder: Path, revision: str | None) -> None:
-    """Point `latest` of the run in FOLDER to an earlier revision, after every file of that one was checked.
+def command(place: FolderPlace | ClusterPlace, revision: str | None) -> None:
+    """Point `latest` of RUN, a folder, to an earlier revision, after every file of that one was checked.
 
-    The run publishes over it only when something changed and is better; `publish.pin` in the document holds a revision for good. The
-    report is written again.
+    The run publishes over it only when something changed and is better; `publish.pin` in the document holds a revision for good, and is
+    the way to roll back in a cluster. The report is written again.
     """
+    if isinstance(place, ClusterPlace):
+        pin = f"publish: {{pin: {revision or 'REVISION'}}}"
+        raise click.UsageError(f"{place.name} is in a cluster: write {pin} into its document and apply it; the operator rolls back")
+    folder = place.folder
     from autollm.report.state import read_state
     from autollm.report.write import write_report
     from autollm.store import open_store

@@ -47,7 +47,7 @@ def overview(state: RunState, *, at_work: bool = True) -> RenderableType:
     """Return name and outcome, a line for each stage, what is under way or went wrong, and the results once there are some."""
     steps = [Text(line) for line in _steps(state)] if not is_at_rest(state, at_work=at_work) else []
     results = [Text(), results_table(state.rows)] if any(row.test for row in state.rows) else []
-    return Group(stages(state, at_work=at_work), *steps, *results)
+    return Group(stages(state, at_work=at_work), *steps, *_rounds(state), *results)
 
 
 def stages(state: RunState, *, at_work: bool = True) -> RenderableType:
@@ -100,6 +100,12 @@ def _failures(state: RunState) -> Iterator[str]:
         failure = training.status.failure if training.status else None
         if failure is not None:
             yield f"{training.spec.delta}: {failure.reason}: {failure.message}"
+
+
+def _rounds(state: RunState) -> Iterator[Text]:
+    if (refresh := state.status.refresh) is not None:
+        again = f": the sources are looked at again at {refresh.next}" if refresh.next else ""
+        yield Text(f"round {refresh.round}, begun {refresh.begun}{again}")
 
 
 def _trainings(state: RunState) -> Sequence[DeltaTraining]:

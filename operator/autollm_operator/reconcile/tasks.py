@@ -80,5 +80,5 @@ def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
         return f"Its pod {last.name} ended with {ended} ({last.ended_because}); Kubernetes makes another, later each time."
     if job.started is None or now < job.started + PODS_APPEAR:
         return ""
-    hint = "a quota or what the namespace admits may be in the way"
+    hint = "a quota, a missing ServiceAccount or what the namespace admits may be in the way"
     return f"The Job {job.name} has no pod: {hint}; `kubectl describe job --namespace {job.namespace} {job.name}` tells."

@@ -78,7 +78,20 @@ def test_logs_are_of_any_kind_and_each_line_says_whose_it_is(cluster: OneRunClus
     assert cluster.asked[-1] == ("logs", "MergeTrial", "quickstart-1", None, True)
 
 
-@pytest.mark.parametrize("command", ["status", "watch", "report", "retry"])
+def test_no_logs_are_told_apart_from_no_answer(cluster: OneRunCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OneRunCluster, "logs", lambda self, kind, name, task, *, follow: iter(()))
+    result = call("logs", "alr/quickstart")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "alr/quickstart has no logs" in result.stderr
+
+
+def test_a_run_in_a_cluster_is_rolled_back_by_its_document(cluster: OneRunCluster) -> None:
+    result = call("rollback", "alr/quickstart", "-n", "team-a", "--to", "r3")
+    assert result.exit_code == 2
+    assert "write publish: {pin: r3} into its document" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "report", "retry", "rollback"])
 def test_other_commands_are_about_runs(cluster: OneRunCluster, command: str) -> None:
     result = call(command, "dt/quickstart-1")
     assert result.exit_code == 2

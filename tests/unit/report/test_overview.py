@@ -12,6 +12,7 @@ from autollm.report.state import RunState, read_state
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
+from autollm.resources.run_status import RefreshStatus
 from support.sample_run import sample_run, training_under_way, write_sample_run
 from support.world import AnyErrand
 
@@ -57,6 +58,15 @@ def test_a_run_that_nobody_has_looked_at_says_what_may_be_missing(searching: Pat
     new = RunState(state.run.model_copy(update={"status": None}), (), ())
     assert printed(new).startswith("quickstart  running  not looked at yet; if that stays so in a cluster, no operator watches this")
     assert "not looked at" not in printed(state)
+
+
+def test_rounds_say_when_the_sources_are_looked_at_again(searching: Path) -> None:
+    state = read_state(searching)
+    refresh = RefreshStatus(round=3, begun="2026-01-01T00:00:00Z", next="2026-01-02T00:00:00Z")
+    run = state.run.model_copy(update={"status": state.status.model_copy(update={"refresh": refresh})})
+    text = printed(RunState(run, state.trainings, state.trials))
+    assert "round 3, begun 2026-01-01T00:00:00Z: the sources are looked at again at 2026-01-02T00:00:00Z" in text
+    assert "round" not in printed(state)
 
 
 def test_what_is_in_the_way_in_a_cluster_is_no_pause(searching: Path) -> None:

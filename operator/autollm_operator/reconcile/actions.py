@@ -111,8 +111,7 @@ def set_training_workers(hands: Hands, subject: Subject, action: SetTrainingWork
     if not change:
         return False
     patch = {"metadata": {"uid": training.uid}, "spec": {"workers": change}}
-    hands.cache.put(TRAININGS, hands.api.patch(TRAININGS, training.namespace, training.name, patch))
-    return True
+    return bool(hands.cache.put(TRAININGS, hands.api.patch(TRAININGS, training.namespace, training.name, patch)))
 
 
 def _merge_patch(before: Document, after: Document) -> Document:
@@ -161,8 +160,8 @@ def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) 
     job = hands.cache.job(parent.namespace, template.id)
     if job is not None and job.owner == parent.owner and job.outcome is None and not job.deleting and job.size != action.size:
         patch = {"metadata": {"uid": job.uid}, **resize_patch(action.size)}
-        hands.cache.put(JOBS, hands.api.patch(JOBS, parent.namespace, job.name, patch))
-        return True
+        # What admission control sets back to what it was is not asked for again before something happens.
+        return bool(hands.cache.put(JOBS, hands.api.patch(JOBS, parent.namespace, job.name, patch)))
     if (known := _known_job(hands, parent.owner, parent, template.id)) is not None:
         return known
     try:
@@ -206,8 +205,7 @@ def ask_candidate(hands: Hands, subject: Subject, action: AskCandidate) -> bool:
         return True
     if suggestion is None:
         return False
-    create(hands.api, hands.cache, TRIALS, subject.parent.child(candidate_trial(action, suggestion)))
-    return True
+    return create(hands.api, hands.cache, TRIALS, subject.parent.child(candidate_trial(action, suggestion)))
 
 
 def fail_trial(hands: Hands, subject: Subject, action: FailTrial) -> bool:

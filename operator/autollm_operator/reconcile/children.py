@@ -61,7 +61,7 @@ class Parent:
 
 
 def create(api: Api, cache: Cache, resource: Resource, document: Mapping[str, Any]) -> bool:
-    """Create a child and take it into the cache, or the one that is there already, if it is ours. Returns True: the cache knows more now.
+    """Create a child and take it into the cache, or the one that is there already, if it is ours; say whether the cache knows more now.
 
     Raises Obstacle where the name is somebody else's or the API server does not accept the document, BeingDeleted where an earlier object
     of that name still is.
@@ -76,9 +76,7 @@ def create(api: Api, cache: Cache, resource: Resource, document: Mapping[str, An
         raise Obstacle("Refused", f"The API server does not accept the {place}: {error}") from error
     except ForbiddenError as error:
         raise Obstacle("Forbidden", f"The {place} may not be created: {error}") from error
-    if resource in WATCHED:
-        cache.put(resource, found)
-    return True
+    return resource in WATCHED and bool(cache.put(resource, found))
 
 
 def _recognised(api: Api, resource: Resource, wanted: Mapping[str, Any]) -> Document:

@@ -262,6 +262,24 @@ class TestOperatorPolicy:
         assert world.conditions()["Succeeded"] == ("True", "Published")
 
 
+class TestWhatAdmissionSetsBack:
+    def test_is_asked_for_once_and_not_over_and_over(self) -> None:
+        world = ClusterWorld()
+        world.apply(remote_run(search={"trials": 8, "parallelism": 4}))
+        world.api.listen(lambda change, resource, document: two_at_most(world) if resource == JOBS and change != "DELETED" else None)
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("Unknown", "Searching")
+        resized = [call for call in world.api.calls if call.verb == "patch" and "-evaluate-" in call.name]
+        assert len(resized) < 20
+
+
+def two_at_most(world: ClusterWorld) -> None:
+    """What a policy does to Jobs with more pods than two at a time."""
+    for (resource, _, _), document in world.api._objects.items():  # noqa: SLF001  # admission is within the API server
+        if resource == JOBS and document["spec"].get("parallelism", 1) > 2:
+            document["spec"] |= {"parallelism": 2, "completions": 2}
+
+
 class TestWhatCannotBeRead:
     def test_a_run_of_a_newer_version_says_so_and_keeps_its_status(self) -> None:
         world = started()

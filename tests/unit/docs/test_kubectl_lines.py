@@ -17,7 +17,9 @@ def test_one_run_is_asked_for_by_its_kind(text: Path) -> None:
     assert NAMED_CATEGORY.findall(text.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("line", ["kubectl get autollm NAME -o yaml", "kubectl describe autollm my-run", "kubectl -n a delete autollm/my-run"])
+@pytest.mark.parametrize(
+    "line", ["kubectl get autollm NAME -o yaml", "kubectl describe autollm my-run", "kubectl -n a delete autollm/my-run"]
+)
 def test_a_category_with_a_name_is_found(line: str) -> None:
     assert NAMED_CATEGORY.search(line)
     assert not NAMED_CATEGORY.search("kubectl get autollm --namespace team-a  # all three")

@@ -48,10 +48,11 @@ class Suggester:
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Start the child ahead of the first question."""
+        """Start the child ahead of the first question; where it cannot be, that question tries again, and tells of it."""
         with self._lock:
             if not self._closed:
-                self._child = self._child or self._spawn()
+                with contextlib.suppress(OSError):
+                    self._child = self._child or self._spawn()
 
     def close(self) -> None:
         """End the child at once, for good; a question that it was answering gets a random candidate, as does every later one."""

@@ -48,6 +48,21 @@ def test_the_process_answers_what_the_pure_function_answers(suggester: Suggester
     assert pid_of(suggester) == first
 
 
+def test_a_child_that_cannot_be_started_ends_nothing_and_is_tried_again() -> None:
+    """Else an operator on a node without a process to spare would look well, and never begin to work."""
+    refused = [BlockingIOError("no process is to spare"), BlockingIOError("no process is to spare")]
+
+    def spawn() -> Child:
+        if refused:
+            raise refused.pop()
+        return Child.spawn()
+
+    with Suggester(spawn) as suggester:
+        answer = suggester.ask(request(), PATIENT)
+        assert (answer.origin.optimizer, "no process is to spare" in (answer.origin.reason or "")) == ("Fallback", True)
+        assert suggester.ask(request(), PATIENT).origin.optimizer == "Bayesian"
+
+
 def test_a_killed_child_costs_one_random_candidate_that_says_why(suggester: Suggester) -> None:
     suggester.ask(request(), PATIENT)
     lost = pid_of(suggester)

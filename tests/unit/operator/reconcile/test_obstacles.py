@@ -275,7 +275,7 @@ class TestWhatAdmissionSetsBack:
 
 def two_at_most(world: ClusterWorld) -> None:
     """What a policy does to Jobs with more pods than two at a time."""
-    for (resource, _, _), document in world.api._objects.items():  # noqa: SLF001  # admission is within the API server
+    for (resource, _, _), document in world.api._objects.items():  # admission is within the API server
         if resource == JOBS and document["spec"].get("parallelism", 1) > 2:
             document["spec"] |= {"parallelism": 2, "completions": 2}
 

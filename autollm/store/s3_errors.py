@@ -52,11 +52,12 @@ def s3_errors(place: Place) -> Iterator[None]:
     except Boto3Error as error:
         # boto3 wraps what its transfers met
         raise translate(getattr(error, "last_exception", None) or error.__cause__ or error.__context__ or error, place) from error
-    except (botocore.BotoCoreError, botocore.ClientError, urllib3.exceptions.HTTPError) as error:
+    except (botocore.BotoCoreError, botocore.ClientError, urllib3.exceptions.HTTPError, RecursionError) as error:
+        # botocore asks a server that redirects it where the bucket is, and is redirected; where that ends it is its HTTP client's error too
+        if isinstance(error, RecursionError) or isinstance(getattr(error, "kwargs", {}).get("error"), RecursionError):
+            message = f"{place.uri}: {place.endpoint} redirects without end: give the endpoint that serves the bucket itself"
+            raise InputError(message) from error
         raise translate(error, place) from error
-    except RecursionError as error:
-        # botocore asks a server that redirects it where the bucket is, and is redirected
-        raise InputError(f"{place.uri}: {place.endpoint} redirects without end: give the endpoint that serves the bucket itself") from error
 
 
 def error_code(error: botocore.ClientError) -> str:

@@ -83,7 +83,7 @@ def _outcome(
         first = next((standing for standing in failed if standing.failure and standing.failure.reason != "StartFailed"), failed[0])
         told = f"{first.planned.delta}: {first.failure.message if first.failure else ''}".rstrip(".") + "."
         others = f" {len(failed) - 1} more failed too." if len(failed) > 1 else ""
-        message = f"{told}{others} {progress} Run again to try what failed once more."
+        message = f"{told}{others} {progress} `autollm run`, in a cluster `autollm retry`, tries what failed once more."
         return Ended(False, "TrainingFailed", message), Verdict("DeltasReady", "False", "TrainingFailed", message)
     return None, Verdict("DeltasReady", "True", "Ready", progress)
 

@@ -57,7 +57,7 @@ def _finished(winner: MergeTrial) -> Step:
     failure = failure_of(winner)
     if failure is None:
         return Step()
-    remedy = "" if failure.reason == NON_FINITE else " Run again to try it once more."
+    remedy = "" if failure.reason == NON_FINITE else " `autollm run`, in a cluster `autollm retry`, tries it once more."
     return _failed("TestFailed", f"The winner could not be scored on the test split: {failure.message.rstrip('.')}.{remedy}")
 
 

@@ -42,6 +42,7 @@ class Kind:
     columns: tuple[Column, ...]
     selectable: tuple[str, ...] = ()
     dotted_name: bool = False
+    categories: tuple[str, ...] = ("autollm",)
 
     @property
     def name(self) -> str:
@@ -115,6 +116,7 @@ KINDS = (
         ),
         (".spec.run", ".spec.slot"),
         dotted_name=True,
+        categories=(),  # a search has hundreds: `kubectl get autollm` is to tell of runs
     ),
 )
 
@@ -143,7 +145,7 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short],
-                "categories": ["autollm"],
+                "categories": list(kind.categories),
             },
             "scope": "Namespaced",
             "versions": [version],

@@ -85,7 +85,11 @@ def test_the_yaml_is_read_alike_by_readers_that_disagree_on_bare_words() -> None
 def test_the_names_columns_and_selectable_fields_of_the_kinds() -> None:
     names = [crd["spec"]["names"] for crd in CRDS]
     assert [name["shortNames"] for name in names] == [["alr"], ["dt"], ["mt"]]
-    assert all(name["categories"] == ["autollm"] for name in names)
+    assert {name["kind"]: name["categories"] for name in names} == {
+        "AutoLLMRun": ["autollm"],
+        "DeltaTraining": ["autollm"],
+        "MergeTrial": [],
+    }
     versions = [crd["spec"]["versions"][0] for crd in CRDS]
     assert all(version["subresources"] == {"status": {}} for version in versions)
     assert [column["name"] for column in versions[0]["additionalPrinterColumns"]][:6] == [

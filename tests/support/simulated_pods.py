@@ -215,6 +215,8 @@ class SimulatedPods:
             elif isinstance(task, EvaluateTask):
                 slot = namespace, task.run, int(pod["metadata"]["annotations"].get(_INDEX, "0"))
                 self._slots[slot] = name
+                # What the one before it had begun in this slot is this one's to do.
+                self._busy.pop(slot, None)
                 self._take(slot)
             else:
                 self._later(self.seconds(task.kind.lower()), lambda: self._carry_out(task, pod))

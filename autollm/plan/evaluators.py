@@ -54,7 +54,9 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     size = max([parallelism, *(slot + 1 for slot in busy)])
     ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
     overdue, look_again = _overdue(snapshot, state, waiting, field, now)
-    free = tuple(slot for slot in range(parallelism) if slot not in busy)
+    # A slot that is only asked for gets no trial: an evaluator may never be granted there, and the trial would wait for ever.
+    granted = parallelism if state is None else min(parallelism, state.size)
+    free = tuple(slot for slot in range(granted) if slot not in busy)
     waits = (Wait(state.id, state.waiting),) if state is not None else ()
     return Slots(free, (*superseded, *ensure, *overdue), frozenset({template.id}), look_again=look_again, waits=waits)
 

@@ -453,7 +453,18 @@ class TestChangedSpec:
         world.change(make_run(search={"parallelism": 3, "trials": 9}).spec)
         (evaluators,) = [action for action in act(world).actions if isinstance(action, EnsureEvaluators)]
         assert evaluators.size == 3
+        act(world)
         assert sorted(trial.spec.slot or 0 for trial in world.trials.values() if is_pending(trial)) == [0, 1, 2]
+
+    def test_more_evaluators_that_are_not_given_leave_no_trial_without_one(self) -> None:
+        world = until(World(make_run(search={"trials": 9})), "DeltasReady")
+        act(world)
+        world.change(make_run(search={"parallelism": 3, "trials": 9}).spec)
+        for _ in range(3):
+            for action in world.plan().actions:
+                if not isinstance(action, EnsureEvaluators):
+                    world.act(action)
+        assert [trial.spec.slot for trial in world.trials.values() if is_pending(trial)] == [0]
 
     def test_fewer_evaluators_leave_no_trial_behind(self) -> None:
         world = until(World(make_run(search={"parallelism": 3, "trials": 9})), "DeltasReady")

@@ -174,6 +174,21 @@ class TestChangedSpec:
         world.settle()
         assert len(world.trials("Search")) == 12
 
+    def test_more_evaluators_that_admission_control_does_not_allow_keep_no_trial_waiting(self) -> None:
+        world = searching(trials=12, parallelism=2)
+        world.reconcile()
+        (pool,) = world.jobs("evaluate")
+
+        def on_call(call: Call, when: When) -> None:
+            if (call.verb, call.name, when) == ("patch", pool, "before"):
+                raise ForbiddenError("exceeded quota: gpus", status=403)
+
+        world.on_call = on_call
+        world.apply(remote_run(search={"trials": 12, "parallelism": 4}))
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+        assert len(world.trials("Search")) == 12
+
     def test_fewer_evaluators_leave_no_trial_behind(self) -> None:
         world = searching(trials=12, parallelism=4)
         world.reconcile()

@@ -108,6 +108,8 @@ def test_the_numbers_are_those_of_the_status(watched: Watched) -> None:
 
 
 def test_an_operator_that_was_killed_tells_the_same_when_it_is_back(watched: Watched) -> None:
+    # The run has its revision a moment before the Job that published it has ended.
+    wait_until(lambda: not any(line.startswith("autollm_run_gpus{") for line in watched.series()), "a Job still runs")
     before = watched.series()
     assert len(before) > 50
     watched.operator.kill()

@@ -106,3 +106,8 @@ class PinTask(Task):
 AnyTask = Annotated[PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask, Field(discriminator="kind")]
 TASK: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
 """Reads a task document of any kind."""
+
+
+def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:
+    """Return the task of the evaluator in one slot."""
+    return template.model_copy(update={"id": f"{template.id}-{slot}", "slot": slot})

@@ -15,11 +15,10 @@ from typing import Protocol
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.folder import write_atomically
-from autollm.contract.tasks import AnyTask, EvaluateTask
+from autollm.contract.tasks import AnyTask, EvaluateTask, in_slot
 from autollm.local.paths import RunFolder
 from autollm.local.server import WorkerEnded
 from autollm.local.termination import read_termination
-from autollm.plan.landscape import in_slot
 from autollm.plan.retries import is_counted, retry_wait
 from autollm.plan.snapshot import Phase, TaskState
 from autollm.resources.metadata import Failure

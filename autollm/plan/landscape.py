@@ -91,11 +91,6 @@ def evaluator(run: str, spec: RunSpec, prepared: Prepared, deltas: Mapping[str, 
     return task.model_copy(update={"id": f"{run}-evaluate-{short(digest_document(task.document()), 9)}"})
 
 
-def in_slot(template: EvaluateTask, slot: int) -> EvaluateTask:
-    """Return the task of the evaluator in one slot."""
-    return template.model_copy(update={"id": f"{template.id}-{slot}", "slot": slot})
-
-
 def placed(trial: MergeTrial, slot: int) -> MergeTrial:
     """Return a trial for the evaluator in one slot."""
     return trial.model_copy(update={"spec": trial.spec.model_copy(update={"slot": slot})})

@@ -16,9 +16,8 @@ from pydantic import ValidationError
 from autollm.contract import pod
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.redaction import told
-from autollm.contract.tasks import TASK, AnyTask, EvaluateTask
+from autollm.contract.tasks import TASK, AnyTask, EvaluateTask, in_slot
 from autollm.errors import DocumentError
-from autollm.plan.landscape import in_slot
 from autollm_runtime.worker import crew
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination

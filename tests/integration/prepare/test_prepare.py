@@ -15,6 +15,7 @@ import pytest
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.errors import Interrupted
+from autollm.resources.facts import Prepared
 from autollm.store import open_store
 from autollm_runtime.prepare import data as data_module
 from autollm_runtime.prepare import run_prepare
@@ -259,9 +260,10 @@ def test_sources_and_artifacts_may_lie_in_s3(
     }
     run_prepare(preparer.task(spec, "cloud"), preparer.context())
     report = json.loads((tmp_path / "objects" / "autollmruns" / "cloud" / "prepared.json").read_bytes())["prepared"]
-    assert {chunk["name"]: chunk["digest"] for chunk in report["chunks"]} == local.chunks
+    chunks = Prepared.parse(report).chunks
+    assert {chunk.name: chunk.digest for chunk in chunks} == local.chunks
     store = open_store("s3://prepare/artifacts", endpoint=s3_server.endpoint)
-    assert all(digest_bytes(store.read(layout.records(chunk["digest"]))) == chunk["digest"] for chunk in report["chunks"])
+    assert all(digest_bytes(store.read(layout.records(chunk.digest))) == chunk.digest for chunk in chunks)
 
 
 def test_texts_need_no_chat_template(tmp_path: Path, text_model: Path) -> None:

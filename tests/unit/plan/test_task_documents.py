@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from autollm.contract.digests import digest_bytes
-from autollm.contract.tasks import EvaluateTask, PrepareTask
+from autollm.contract.tasks import EvaluateTask, PrepareTask, in_slot
 from autollm.plan.errands import task_id
-from autollm.plan.landscape import evaluator, in_slot
+from autollm.plan.landscape import evaluator
 from autollm.plan.trainings import planned_trainings
 from support import synthetic
 from support.runs import make_run

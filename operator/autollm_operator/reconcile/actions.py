@@ -36,6 +36,7 @@ from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView, Owner
 from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
 from autollm_operator.reconcile.children import NotYet, Obstacle, Parent, create
+from autollm_operator.reconcile.refusals import Refusals
 from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
 from autollm_operator.reconcile.tasks import is_stale
@@ -54,6 +55,7 @@ class Hands:
     settings: Settings
     suggesting: Suggesting
     statuses: Statuses
+    refusals: Refusals
 
 
 @dataclass(frozen=True)

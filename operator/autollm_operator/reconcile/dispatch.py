@@ -22,6 +22,7 @@ from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial
 from autollm_operator.reconcile.attempts import SOON
 from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.refusals import Refusals
 from autollm_operator.reconcile.run import reconcile_run
 from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
@@ -49,7 +50,7 @@ class Reconciler:
         self._cache = cache
         self._clock = clock
         self._obstacles = Obstacles()
-        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache))
+        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals())
         self._seen: dict[Key, _Seen] = {}
 
     def reconcile(self, key: Key) -> float | None:

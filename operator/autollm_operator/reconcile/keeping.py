@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from autollm.contract.pod import FAILURE_ANNOTATION
@@ -12,33 +13,24 @@ from autollm.plan.prepare import current_preparation
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Working
 from autollm.resources.delta_training import DeltaTraining
-from autollm.resources.workers import Workers
-from autollm_operator.api.port import NotFoundError
+from autollm_operator.api.port import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from autollm_operator.api.resources import JOBS
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
-from autollm_operator.reconcile.actions import Hands
+from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.failures import failure_of_job
 from autollm_operator.reconcile.tasks import is_stale
 
 
-def keep_or_expire(
-    hands: Hands, jobs: Iterable[JobView], workers: Workers, generation: int, is_reported: Callable[[JobView], bool]
-) -> None:
+def keep_or_expire(hands: Hands, subject: Subject, jobs: Iterable[JobView], is_reported: Callable[[JobView], bool]) -> None:
     """Let Kubernetes remove succeeded Jobs some time from now, once their reports are in a status; note on failed ones why they failed.
 
     Failed ones that a newer spec or round has overtaken go too: a run whose rounds all fail would leave one of each.
     """
     for job in jobs:
-        if job.deleting:
-            continue
-        over = is_stale(job, generation) or (job.outcome == "Complete" and is_reported(job))
-        if over and not job.has_ttl:
-            _patch(hands, job, ttl_patch(workers))
-        elif job.outcome == "Failed" and not job.failure and (pods := hands.cache.pods(job.uid)):
-            told = json.dumps(failure_of_job(job, pods).document())
-            _patch(hands, job, {"metadata": {"annotations": {FAILURE_ANNOTATION: told}}})
+        if not job.deleting and hands.refusals.is_due(job, subject.now) and (patch := _wanted(hands, subject, job, is_reported)):
+            _patch(hands, job, patch, subject.now)
 
 
 def reported_in(snapshot: Snapshot, made: Plan, trainings: Iterable[Parsed[DeltaTraining]]) -> Callable[[JobView], bool]:
@@ -59,9 +51,20 @@ def reported_in(snapshot: Snapshot, made: Plan, trainings: Iterable[Parsed[Delta
     return is_reported
 
 
-def _patch(hands: Hands, job: JobView, patch: dict[str, Any]) -> None:
+def _wanted(hands: Hands, subject: Subject, job: JobView, is_reported: Callable[[JobView], bool]) -> dict[str, Any] | None:
+    over = is_stale(job, subject.parent.generation) or (job.outcome == "Complete" and is_reported(job))
+    if over and not job.has_ttl:
+        return ttl_patch(subject.workers)
+    if job.outcome == "Failed" and not job.failure and (pods := hands.cache.pods(job.uid)):
+        return {"metadata": {"annotations": {FAILURE_ANNOTATION: json.dumps(failure_of_job(job, pods).document())}}}
+    return None
+
+
+def _patch(hands: Hands, job: JobView, patch: dict[str, Any], now: datetime) -> None:
     patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": job.uid}}
     try:
         hands.cache.put(JOBS, hands.api.patch(JOBS, job.namespace, job.name, patch))
-    except NotFoundError:
-        return
+    except (ForbiddenError, InvalidError) as error:
+        hands.refusals.remember(job, error, now)
+    except (NotFoundError, ConflictError):
+        return  # it is gone, or another one is there: an event tells

@@ -70,7 +70,8 @@ def _act(hands: Hands, obstacles: Obstacles, row: Parsed[Any], made: AnyAlonePla
     changed = attempts.all(made.actions)
     obstacles.retain(row.uid, made.actions)
     jobs = hands.cache.jobs(row.uid)
-    keep_or_expire(hands, subject, jobs, lambda job: reported)
+    keep_or_expire(hands, subject, attempts, jobs, lambda job: reported)
+    attempts.end()
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
     waits = [obstacles.next_look(row.uid, subject.now), next_look(hands.cache, jobs, subject.now)]
     looks = [again, made.requeue_after, *waits, *attempts.looks]

@@ -10,7 +10,7 @@ from autollm.plan.problems import Problem
 from autollm_operator.api.port import ForbiddenError, InvalidError
 from autollm_operator.reconcile.actions import Hands, Subject, carry_out
 from autollm_operator.reconcile.children import BeingDeleted, NotYet, Obstacle
-from autollm_operator.reconcile.obstacles import LONGEST_WAIT, Obstacles
+from autollm_operator.reconcile.obstacles import LONGEST_WAIT, Obstacles, named
 
 AT_ONCE = timedelta(0)
 SOON = timedelta(seconds=1)
@@ -20,26 +20,59 @@ PATIENCE = timedelta(minutes=1)
 """With what is being deleted: pods save and end meanwhile, or a finalizer of somebody else's holds it."""
 
 
+WRITES_OF_A_PASS = 200
+"""Few enough that a pass is over long before the operator seems to hang, however slowly the API server answers."""
+
+
 class Attempts:
-    """Carries actions out for one subject; `looks` are the times from now at which another pass may do more."""
+    """Carries actions out for one subject, and no more of them than one pass may.
+
+    Attributes:
+        looks: The times from now at which another pass may do more.
+    """
 
     def __init__(self, hands: Hands, obstacles: Obstacles, subject: Subject) -> None:
         self._hands = hands
         self._obstacles = obstacles
         self._subject = subject
+        self._before = obstacles.without_effect(subject.uid)
+        self._without_effect: set[str] = set()
+        self._is_cut = False
         self.looks: list[timedelta] = []
+        self._left = WRITES_OF_A_PASS
 
     def all(self, actions: Iterable[Action]) -> bool:
-        """Try every one of these actions; say whether any changed anything. Raises the errors of the API that may pass."""
+        """Try these actions in order until the pass is long enough; say whether any changed anything.
+
+        Raises the errors of the API that may pass.
+        """
         changed = False
         for action in actions:
-            changed |= self._try(action)
+            if not self._obstacles.is_due(self._subject.uid, action, self._subject.now) or named(action) in self._before:
+                continue
+            if not self.may_write():
+                self._is_cut = True
+                break
+            if self._try(action):
+                changed = True
+            else:
+                self._without_effect.add(named(action))
         return changed
+
+    def may_write(self) -> bool:
+        """Take one write of those that are left; where none is, another pass follows at once."""
+        if self._left:
+            self._left -= 1
+            return True
+        self.looks.append(AT_ONCE)
+        return False
+
+    def end(self) -> None:
+        """Have the next pass go on where this one was cut: what had no effect now comes after what was not tried yet."""
+        self._obstacles.set_without_effect(self._subject.uid, self._before | self._without_effect if self._is_cut else frozenset())
 
     def _try(self, action: Action) -> bool:
         uid, now = self._subject.uid, self._subject.now
-        if not self._obstacles.is_due(uid, action, now):
-            return False
         try:
             changed = carry_out(self._hands, self._subject, action)
         except Obstacle as obstacle:

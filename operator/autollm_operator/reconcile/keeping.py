@@ -19,17 +19,24 @@ from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
 from autollm_operator.reconcile.actions import Hands, Subject
+from autollm_operator.reconcile.attempts import Attempts
 from autollm_operator.reconcile.failures import failure_of_job
 from autollm_operator.reconcile.tasks import is_stale
 
 
-def keep_or_expire(hands: Hands, subject: Subject, jobs: Iterable[JobView], is_reported: Callable[[JobView], bool]) -> None:
+def keep_or_expire(
+    hands: Hands, subject: Subject, attempts: Attempts, jobs: Iterable[JobView], is_reported: Callable[[JobView], bool]
+) -> None:
     """Let Kubernetes remove succeeded Jobs some time from now, once their reports are in a status; note on failed ones why they failed.
 
     Failed ones that a newer spec or round has overtaken go too: a run whose rounds all fail would leave one of each.
     """
     for job in jobs:
-        if not job.deleting and hands.refusals.is_due(job, subject.now) and (patch := _wanted(hands, subject, job, is_reported)):
+        if job.deleting or not hands.refusals.is_due(job, subject.now):
+            continue
+        if patch := _wanted(hands, subject, job, is_reported):
+            if not attempts.may_write():
+                return
             _patch(hands, job, patch, subject.now)
 
 

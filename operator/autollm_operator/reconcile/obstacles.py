@@ -40,6 +40,7 @@ class Obstacles:
     def __init__(self) -> None:
         self._met: dict[str, dict[str, Met]] = {}
         self._waiting: dict[str, dict[str, datetime]] = {}
+        self._without_effect: dict[str, frozenset[str]] = {}
 
     def meet(self, uid: str, action: Action, problem: Problem, now: datetime) -> None:
         """Remember what is in the way of an action."""
@@ -82,6 +83,18 @@ class Obstacles:
         """Drop what is known of a run that is gone."""
         self._met.pop(uid, None)
         self._waiting.pop(uid, None)
+        self._without_effect.pop(uid, None)
+
+    def without_effect(self, uid: str) -> frozenset[str]:
+        """Return the names of what was tried in vain since a pass last came to the end of its actions."""
+        return self._without_effect.get(uid, frozenset())
+
+    def set_without_effect(self, uid: str, names: frozenset[str]) -> None:
+        """Remember what was tried in vain in passes that were cut; nothing, where one came to its end."""
+        if names:
+            self._without_effect[uid] = names
+        else:
+            self._without_effect.pop(uid, None)
 
 
 def named(action: Action) -> str:

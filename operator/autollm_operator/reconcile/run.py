@@ -41,7 +41,8 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     obstacles.retain(row.uid, made.actions)
     children = hands.cache.children(row.uid)
     jobs = tuple(_jobs(hands, row.uid, children))
-    keep_or_expire(hands, subject, jobs, reported_in(seen, made, children.trainings))
+    keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, children.trainings))
+    attempts.end()
     for told in news(before, status):
         tell(hands.api, RUNS, row, told, now)
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None

@@ -34,7 +34,6 @@ class Allowed(Model):
 
     images: list[str] = Field([], description="Patterns of images, such as registry.example.org/autollm-runtime@sha256:*.")
     service_accounts: list[str] = Field([], description="Patterns of ServiceAccounts.")
-    remote_code: list[str] = Field([], description="hf://org/name@commit of models whose own code may run; none by default.")
 
 
 class Settings(Model):

@@ -33,7 +33,7 @@ def test_by_default_the_namespace_of_the_release_and_no_permission_beyond_the_de
     read = settings()
     assert read.namespaces == ["team-a"]
     assert (read.workers.image, read.workers.service_account_name) == ("autollm-runtime:0.1.0", "autollm-worker")
-    assert (read.allowed.images, read.allowed.service_accounts, read.allowed.remote_code) == ([], [], [])
+    assert (read.allowed.images, read.allowed.service_accounts) == ([], [])
     assert (read.lease, read.workers.env, read.workers.ca_bundle_config_map) == (None, {}, None)
 
 
@@ -54,14 +54,13 @@ def test_lists_and_numbers_arrive(settings: Any) -> None:
     read = settings(
         namespaces=["team-b", "team-c"],
         operator={"reconcilers": 3, "resyncSeconds": 60, "suggestionSeconds": 2.5, "replicas": 2},
-        allowed={"images": ["registry.example.org/*"], "serviceAccounts": ["train-*"], "remoteCode": ["hf://org/name@0123abc"]},
+        allowed={"images": ["registry.example.org/*"], "serviceAccounts": ["train-*"]},
         workers={"imagePullSecrets": ["registry"], "env": {"HF_HUB_OFFLINE": "1"}},
     )
     assert read.namespaces == ["team-b", "team-c"]
     assert (read.reconcilers, read.resync_seconds, read.suggestion_seconds) == (3, 60, 2.5)
     assert read.lease == "team-a/autollm"
     assert (read.allowed.images, read.allowed.service_accounts) == (["registry.example.org/*"], ["train-*"])
-    assert read.allowed.remote_code == ["hf://org/name@0123abc"]
     assert (read.workers.image_pull_secrets, read.workers.env) == (["registry"], {"HF_HUB_OFFLINE": "1"})
 
 

@@ -67,7 +67,7 @@ def test_every_value_that_may_be_set_stands_in_values_yaml(path: tuple[str, ...]
             "not",
         ),
         ({"workers": {"imagePullSecrets": [{"name": "registry"}]}}, "/workers/imagePullSecrets/0", "string"),
-        ({"allowed": {"remoteCode": ["hf://org/name"]}}, "/allowed/remoteCode/0", "pattern"),
+        ({"allowed": {"remoteCode": ["hf://org/name"]}}, "/allowed", "remoteCode"),
         ({"namespaces": ["Team A"]}, "/namespaces/0", "pattern"),
         ({"operator": {"env": [{"name": "X", "valueFrom": {"fieldRef": {}}}]}}, "/operator/env/0/valueFrom", "fieldRef"),
     ],

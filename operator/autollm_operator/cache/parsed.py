@@ -31,6 +31,7 @@ class Parsed(Generic[T]):
     Attributes:
         version: Its resourceVersion.
         owner: Its controller, if it has one.
+        leaves_children: Whether whoever deletes it asked for what it owns to stay (kubectl delete --cascade=orphan).
         value: None where this version of the operator cannot read it.
         problem: Why it cannot, as a sentence; empty where it can.
         raw_status: The status as it is stored, of what cannot be read; empty otherwise.
@@ -48,6 +49,7 @@ class Parsed(Generic[T]):
     problem: str = ""
     raw_status: Mapping[str, Any] = field(default_factory=dict)
     ended: str = ""
+    leaves_children: bool = False
 
 
 def parse_run(document: Mapping[str, Any]) -> Parsed[AutoLLMRun]:
@@ -121,6 +123,7 @@ def _parsed(kind: type[T], document: Mapping[str, Any], status: Mapping[str, Any
         problem=problem,
         raw_status={} if value is not None else dict(document.get("status") or {}),
         ended=ended,
+        leaves_children="orphan" in (metadata.get("finalizers") or ()),
     )
 
 

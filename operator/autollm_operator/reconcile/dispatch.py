@@ -21,6 +21,7 @@ from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial, say_unreadable
 from autollm_operator.reconcile.attempts import SOON
 from autollm_operator.reconcile.children import Parent
+from autollm_operator.reconcile.leaving import stop_work
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.refusals import Refusals
 from autollm_operator.reconcile.run import reconcile_run
@@ -61,7 +62,7 @@ class Reconciler:
         resource = KINDS[key.kind]
         row = self._row(resource, key)
         self._forget_others(key, _Seen(row.uid, row.generation) if row else None)
-        if row is None or row.deleting or is_of_a_run(row.owner):
+        if row is None or is_of_a_run(row.owner):
             return None
         try:
             return self._pass(resource, key, row)
@@ -77,6 +78,8 @@ class Reconciler:
         made_for = attempt(row.generation, row.value.status) if isinstance(row.value, AutoLLMRun) else row.generation
         parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, made_for)
         subject = Subject(key, parent, self._workers(row), self._clock())
+        if row.deleting:
+            return stop_work(self._hands, self._obstacles, row, subject)
         match row.value:
             case AutoLLMRun() as run:
                 return reconcile_run(self._hands, self._obstacles, row, run, subject)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from autollm.plan.actions import AskCandidate, EnsureTrial, FailTrial
 from autollm.plan.plan import Plan, plan
 from autollm.plan.snapshot import Snapshot
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.run_status import RunStatus
 from autollm_operator.api.resources import RUNS
-from autollm_operator.cache.cache import Children
 from autollm_operator.cache.parsed import Parsed
-from autollm_operator.cache.views import JobView
 from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
 from autollm_operator.reconcile.events import news, tell
@@ -20,7 +16,7 @@ from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.status import with_problem
-from autollm_operator.reconcile.tasks import next_look
+from autollm_operator.reconcile.tasks import jobs_of, next_look
 
 OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial)
 """Actions that come before the status is written, so that a slot gets its next trial at once and the status tells of both in one write."""
@@ -39,9 +35,9 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     hands.statuses.write(RUNS, row, status)
     changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))
     obstacles.retain(row.uid, made.actions)
-    children = hands.cache.children(row.uid)
-    jobs = tuple(_jobs(hands, row.uid, children))
-    keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, children.trainings))
+    trainings = hands.cache.children(row.uid).trainings
+    jobs = tuple(jobs_of(hands.cache, row.uid))
+    keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, trainings))
     attempts.end()
     for told in news(before, status):
         tell(hands.api, RUNS, row, told, now)
@@ -61,9 +57,3 @@ def _plan_with_trials(
             return seen, made
     attempts.looks.append(AT_ONCE)
     return seen, made
-
-
-def _jobs(hands: Hands, uid: str, children: Children) -> Iterator[JobView]:
-    yield from hands.cache.jobs(uid)
-    for training in children.trainings:
-        yield from hands.cache.jobs(training.uid)

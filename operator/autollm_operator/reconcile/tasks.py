@@ -27,6 +27,13 @@ def task_states(cache: Cache, owners: Iterable[str], generation: int, now: datet
                 yield task_state(job, cache.pods(job.uid), now)
 
 
+def jobs_of(cache: Cache, uid: str) -> Iterator[JobView]:
+    """Yield every Job that is run for a run, a training or a trial."""
+    yield from cache.jobs(uid)
+    for training in cache.children(uid).trainings:
+        yield from cache.jobs(training.uid)
+
+
 def next_look(cache: Cache, jobs: Iterable[JobView], now: datetime) -> timedelta | None:
     """Return after what time a Job that has no pod yet has something in its way, of which no event tells; None where there is none."""
     waiting = (job for job in jobs if job.outcome is None and not job.deleting and not job.suspended and not cache.pods(job.uid))

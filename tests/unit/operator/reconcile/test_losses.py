@@ -120,9 +120,40 @@ class TestDeletion:
         world.settle()
         assert world.conditions()["Succeeded"] == ("True", "Published")
 
-    def test_a_run_that_is_being_deleted_is_left_alone(self) -> None:
+    @pytest.mark.parametrize("condition", ["Validated", "DataReady", "DeltasReady"])
+    def test_of_a_run_that_somebody_holds_all_work_stops_and_nothing_else_is_written(self, condition: str) -> None:
+        world = until(started(), condition)
+        world.reconcile()
+        at_work = [name for name in world.jobs() if not world.get(JOBS, name).get("status")]
+        world.api.patch(RUNS, NAMESPACE, "demo", {"metadata": {"finalizers": ["backup.test/keep"]}})
+        world.delete(RUNS, "demo")
+        writes = len(world.api.writes())
+        world.reconcile()
+        world.resync()
+        world.reconcile()
+        asked = world.api.writes()[writes:]
+        assert {(call.verb, call.resource) for call in asked} == {("delete", JOBS)}
+        assert sorted(call.name for call in asked) == sorted(at_work)
+        assert not [name for name in at_work if world.find(JOBS, name)]
+        assert world.find(RUNS, "demo") is not None
+
+    def test_of_a_training_made_by_hand_that_somebody_holds_too(self) -> None:
         world = until(started(), "DataReady")
-        world.api.holds = lambda resource, document: resource == RUNS
+        world.reconcile()
+        (spec, *_) = [training["spec"] for training in world.all(TRAININGS)]
+        metadata = {"name": "mine", "namespace": NAMESPACE, "finalizers": ["backup.test/keep"]}
+        world.delete(RUNS, "demo")
+        world.api.create(TRAININGS, {"metadata": metadata, "spec": spec})
+        world.reconcile()
+        assert len(world.jobs("train")) == 1
+        world.delete(TRAININGS, "mine")
+        world.reconcile()
+        assert world.jobs("train") == []
+
+    def test_work_whose_run_goes_without_it_goes_on(self) -> None:
+        world = until(started(), "DataReady")
+        world.reconcile()
+        world.api.patch(RUNS, NAMESPACE, "demo", {"metadata": {"finalizers": ["orphan"]}})
         world.delete(RUNS, "demo")
         writes = len(world.api.writes())
         world.reconcile()

@@ -53,6 +53,7 @@ class _Evaluators:
     """The evaluators of one template, one a slot."""
 
     size: int
+    started: datetime
     slots: dict[int, str] = field(default_factory=dict)
 
 
@@ -97,7 +98,7 @@ class Tasks:
 
     def ensure_evaluators(self, template: EvaluateTask, size: int) -> None:
         """Have an evaluator in each of the first `size` slots, and let those in others save and end."""
-        group = self._evaluators.setdefault(template.id, _Evaluators(size))
+        group = self._evaluators.setdefault(template.id, _Evaluators(size, datetime.now(UTC)))
         group.size = size
         for slot in range(size):
             task = in_slot(template, slot)
@@ -237,7 +238,8 @@ class Tasks:
         at_work = {slot: worker.started for slot, worker in workers.items() if worker.started is not None}
         phase: Phase = "Failed" if failed else "Running"
         failure = failed.failure if failed else None
-        return TaskState(name, "Evaluate", phase, failure, failed.exit_code if failed else None, slots=at_work, size=group.size)
+        code = failed.exit_code if failed else None
+        return TaskState(name, "Evaluate", phase, failure, code, started=group.started, slots=at_work, size=group.size)
 
     def _size_of(self, name: str) -> int:
         return next((group.size for group in self._evaluators.values() if name in group.slots.values()), 1)

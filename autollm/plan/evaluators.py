@@ -74,6 +74,8 @@ def _overdue(
         if state is None or slot is None or since is None or created is None:
             continue
         begun = datetime.fromisoformat(created)
+        if state.started is not None:
+            begun = max(begun, state.started)  # none had it while the run was suspended, or all of them were queued
         allowed = FIRST_DEADLINE if slowest is None else GRACE + timedelta(seconds=SLACK * slowest * _items(trial, field.prepared))
         due = max(begun, since) + allowed
         if now < due:

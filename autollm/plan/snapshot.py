@@ -24,6 +24,7 @@ class TaskState:
 
     Attributes:
         phase: Running also while it waits for its turn or to be tried again; Failed once it will not be tried again.
+        started: When its turn came; of evaluators, of the first of them.
         finished: When it ended; None while it runs.
         slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
         size: Of evaluators, how many slots there are.

@@ -114,7 +114,9 @@ class World:
             case EnsureTask(task):
                 self.tasks.setdefault(task.id, (task, TaskState(task.id, task.kind, "Running", started=self.now)))
             case EnsureEvaluators(template, size):
-                state = TaskState(template.id, "Evaluate", "Running", size=size, slots=dict.fromkeys(range(size), self.now))
+                started = self.tasks[template.id][1].started if template.id in self.tasks else self.now
+                slots = dict.fromkeys(range(size), self.now)
+                state = TaskState(template.id, "Evaluate", "Running", started=started, size=size, slots=slots)
                 self.tasks[template.id] = (template, state)
             case StopTask(name):
                 self.tasks.pop(name, None)

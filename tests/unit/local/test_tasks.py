@@ -226,6 +226,9 @@ class TestEvaluators:
         setting.end("demo-evaluate-1", ExitCode.KILLED)
         assert setting.tasks.start_due() is None
         assert setting.server.started[2:] == ["demo-evaluate-1"]
+        state = setting.state("demo-evaluate")
+        assert state.started is not None
+        assert state.started <= state.slots[0] <= state.slots[1]
 
     def test_one_that_fails_for_good_takes_the_others_with_it(self, setting: Setting) -> None:
         setting.tasks.ensure_evaluators(evaluators(), 2)

@@ -58,6 +58,21 @@ def test_past_it_again_the_trial_has_failed() -> None:
     assert status.failure.reason == "DeadlineExceeded"
 
 
+def test_while_the_run_was_suspended_nobody_hung() -> None:
+    world, pending = searching()
+    for suspend in (True, False):
+        world.change(make_run(suspend=suspend).spec)
+        for action in world.plan().actions:
+            world.act(action)
+        world.now += timedelta(hours=12) if suspend else ALLOWED
+    (action,) = world.plan().actions
+    assert isinstance(action, RestartEvaluator)
+    world.act(action)
+    world.now += ALLOWED
+    assert FailTrial in [type(action) for action in world.plan().actions]
+    assert is_pending(world.trials[pending])
+
+
 def test_the_first_trial_of_all_has_a_day() -> None:
     world, _ = searching(scored=0)
     world.now += ALLOWED

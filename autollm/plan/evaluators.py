@@ -81,8 +81,8 @@ def _overdue(
         if now < due:
             looks.append(due)
             continue
-        # The worker that took the trial first was replaced already if the trial is older than one deadline more than its present worker.
-        if begun + allowed <= since:
+        # A worker was replaced already if the trial was there for one deadline before the present one was asked for.
+        if begun + allowed <= state.wanted.get(slot, since):
             message = f"It was not scored within {int(allowed.total_seconds())} s, nor was it by the evaluator before this one."
             actions.append(FailTrial(trial.metadata.name, Failure(reason="DeadlineExceeded", message=message)))
         actions.append(RestartEvaluator(state.id, slot))

@@ -27,6 +27,7 @@ class TaskState:
         started: When its turn came; of evaluators, of the first of them.
         finished: When it ended; None while it runs.
         slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
+        wanted: Of evaluators, since when each slot's present worker was to be at work, where it may have waited for its place.
         size: Of evaluators, how many slots there are.
         waiting: Why it does not run yet, as a sentence, where it is known: no node has room, its image cannot be pulled.
     """
@@ -39,6 +40,7 @@ class TaskState:
     started: datetime | None = None
     finished: datetime | None = None
     slots: Mapping[int, datetime] = field(default_factory=dict)
+    wanted: Mapping[int, datetime] = field(default_factory=dict)
     size: int = 1
     waiting: str = ""
 

@@ -39,6 +39,7 @@ def pod_view(document: Mapping[str, Any]) -> PodView:
         index=int(index) if index.isascii() and index.isdigit() else 0,
         phase=intern(status.get("phase", "Pending")),
         deleting="deletionTimestamp" in metadata,
+        created=moment(metadata.get("creationTimestamp")),
         started=moment(running.get("startedAt")),
         finished=moment(ended.get("finishedAt")),
         waiting=_waiting(spec, status, worker, held) if status.get("phase", "Pending") == "Pending" else "",

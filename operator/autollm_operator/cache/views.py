@@ -56,6 +56,7 @@ class PodView:
 
     Attributes:
         index: Its completion index: the slot of an evaluator; 0 in other Jobs.
+        created: When it was made, to wait for a node first.
         started: Since when its container runs; None while it does not.
         waiting: Why it does not run yet, as a sentence with the scheduler's or the kubelet's own words; empty where it does.
         exit_code: Of its container, once that has ended.
@@ -73,6 +74,7 @@ class PodView:
     index: int
     phase: str
     deleting: bool
+    created: datetime | None
     started: datetime | None
     finished: datetime | None
     waiting: str

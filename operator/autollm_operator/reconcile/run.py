@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autollm.plan.actions import AskCandidate, EnsureTrial, FailTrial
+from autollm.plan.actions import AskCandidate, EnsureTrial, FailTrial, RestartEvaluator
 from autollm.plan.plan import Plan, plan
 from autollm.plan.snapshot import Snapshot
 from autollm.resources.run import AutoLLMRun
@@ -18,8 +18,10 @@ from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.status import with_problem
 from autollm_operator.reconcile.tasks import jobs_of, next_look
 
-OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial)
-"""Actions that come before the status is written, so that a slot gets its next trial at once and the status tells of both in one write."""
+OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial, RestartEvaluator)
+"""Actions that come before the status is written, so that a slot gets its next trial at once and the status tells of both in one write.
+
+An evaluator that hangs is replaced with them: once its trial has failed, no plan asks for that any more."""
 
 ROUNDS = 64
 """How often a pass plans again because of a trial: enough to fill all slots, and an end to it whatever happens."""

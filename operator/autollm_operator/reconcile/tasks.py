@@ -51,6 +51,7 @@ def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskStat
     pods = tuple(pods)
     outcome = None if job.deleting else job.outcome
     phase: Phase = "Running" if outcome is None else "Succeeded" if outcome == "Complete" else "Failed"
+    at_work = _at_work(pods)
     decided = deciding_pod(job, pods) if phase == "Failed" else None
     return TaskState(
         id=job.name,
@@ -60,15 +61,17 @@ def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskStat
         exit_code=0 if phase == "Succeeded" else decided.exit_code if decided else None,
         started=job.started,
         finished=job.finished if phase != "Running" else None,
-        slots=_slots(pods),
+        slots={pod.index: pod.started for pod in at_work if pod.started is not None},
+        wanted={pod.index: pod.created for pod in at_work if pod.created is not None},
         size=job.size,
         waiting=_waiting(job, pods, now) if phase == "Running" else "",
     )
 
 
-def _slots(pods: Iterable[PodView]) -> dict[int, datetime]:
-    at_work = [(pod.started, pod.index) for pod in pods if pod.started is not None and not pod.deleting]
-    return {index: started for started, index in sorted(at_work)}
+def _at_work(pods: Iterable[PodView]) -> list[PodView]:
+    """Return the pods whose worker runs, and of each index the last one last."""
+    found = [(pod.started, pod.index, pod) for pod in pods if pod.started is not None and not pod.deleting]
+    return [pod for _, _, pod in sorted(found, key=lambda one: one[:2])]
 
 
 def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.pod import CONTAINER
 from autollm.contract.tasks import EvaluateTask, TrainTask
-from autollm.plan.landscape import is_pending
+from autollm.plan.landscape import failure_of, is_pending
 from autollm.resources.metadata import Failure
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from support.cluster_stages import searching, started, until
@@ -80,6 +81,37 @@ class TestFailures:
         world.reconcile()
         assert world.find(PODS, pod["metadata"]["name"]) is None
         assert is_pending(world.trials("Search")[0]), "the next worker finds it"
+
+    def test_a_trial_on_which_two_workers_hang_has_failed_and_both_are_replaced(self) -> None:
+        world = searching(trials=4)
+        world.reconcile()
+        (pool,) = world.jobs("evaluate")
+        hanging = world.trials("Search")[0].metadata.name
+        for _ in range(2):
+            pod = world.start_pod(pool)["metadata"]["name"]
+            world.now += timedelta(days=1)
+            world.start_operator()
+            world.reconcile()
+            assert world.find(PODS, pod) is None
+        (failed,) = [trial for trial in world.trials("Search") if trial.metadata.name == hanging]
+        failure = failure_of(failed)
+        assert failure is not None
+        assert failure.reason == "DeadlineExceeded"
+
+    def test_a_worker_whose_pod_waited_long_for_a_node_has_not_hung_before(self) -> None:
+        world = searching(trials=4)
+        world.reconcile()
+        (pool,) = world.jobs("evaluate")
+        world.api.patch(JOBS, NAMESPACE, pool, {"status": {"startTime": world.stamp()}}, subresource="status")
+        pod = world.start_pod(pool, status={"phase": "Pending"})["metadata"]["name"]
+        world.now += timedelta(days=2)
+        running = {"phase": "Running", "containerStatuses": [{"name": CONTAINER, "state": {"running": {"startedAt": world.stamp()}}}]}
+        world.api.patch(PODS, NAMESPACE, pod, {"status": running}, subresource="status")
+        world.now += timedelta(days=1)
+        world.start_operator()
+        world.reconcile()
+        assert world.find(PODS, pod) is None
+        assert is_pending(world.trials("Search")[0])
 
     def test_evaluators_that_fail_for_good_end_the_run(self) -> None:
         world = searching(trials=4)

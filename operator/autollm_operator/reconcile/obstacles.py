@@ -40,6 +40,7 @@ class Obstacles:
     def __init__(self) -> None:
         self._met: dict[str, dict[str, Met]] = {}
         self._waiting: dict[str, dict[str, datetime]] = {}
+        self._passed: set[str] = set()
         self._without_effect: dict[str, frozenset[str]] = {}
 
     def meet(self, uid: str, action: Action, problem: Problem, now: datetime) -> None:
@@ -64,11 +65,16 @@ class Obstacles:
         return met is None or met.again <= now
 
     def retain(self, uid: str, actions: Iterable[Action]) -> None:
-        """Forget what was in the way of actions that nobody asks for any more."""
+        """At the end of a pass: forget what was in the way of actions that nobody asks for any more."""
+        self._passed.add(uid)
         wanted = {named(action) for action in actions}
         for known in (self._met, self._waiting):
             for name in known.get(uid, {}).keys() - wanted:
                 del known[uid][name]
+
+    def has_passed(self, uid: str) -> bool:
+        """Say whether a pass has come to its end, so that what is in the way is known."""
+        return uid in self._passed
 
     def first(self, uid: str) -> Problem | None:
         """Return the obstacle that is told: the same one for as long as it stands."""
@@ -84,6 +90,7 @@ class Obstacles:
         self._met.pop(uid, None)
         self._waiting.pop(uid, None)
         self._without_effect.pop(uid, None)
+        self._passed.discard(uid)
 
     def without_effect(self, uid: str) -> frozenset[str]:
         """Return the names of what was tried in vain since a pass last came to the end of its actions."""

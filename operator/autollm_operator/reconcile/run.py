@@ -15,7 +15,7 @@ from autollm_operator.reconcile.events import news, tell
 from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
-from autollm_operator.reconcile.status import with_problem
+from autollm_operator.reconcile.status import told_before, with_problem
 from autollm_operator.reconcile.tasks import jobs_of, next_look
 
 OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial, RestartEvaluator)
@@ -32,7 +32,7 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     now, before = subject.now, run.status or RunStatus()
     attempts = Attempts(hands, obstacles, subject)
     seen, made = _plan_with_trials(hands, attempts, row, run, subject)
-    problem = obstacles.first(row.uid)
+    problem = obstacles.first(row.uid) if obstacles.has_passed(row.uid) else told_before(before, made.status, row.generation)
     status = made.status if problem is None else with_problem(made.status, problem, before.conditions or [], row.generation, now)
     hands.statuses.write(RUNS, row, status)
     changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))

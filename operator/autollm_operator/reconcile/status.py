@@ -81,6 +81,21 @@ def with_problem(status: RunStatus, problem: Problem, before: Sequence[Condition
     return status.model_copy(update={"conditions": [told.get(condition.type, condition) for condition in now_held]})
 
 
+def told_before(before: RunStatus, planned: RunStatus, generation: int) -> Problem | None:
+    """Return what an earlier process said was in the way, and no plan says: it stands until the actions have been tried once."""
+    held = {condition.type: condition for condition in before.conditions or []}
+    stalled, succeeded = held.get("Stalled"), held.get("Succeeded")
+    if stalled is None or stalled.status != "True" or stalled.observed_generation != generation:
+        return None
+    if (
+        succeeded is None
+        or succeeded.status == "False"
+        or any(one.type == "Stalled" and one.status == "True" for one in planned.conditions or [])
+    ):
+        return None
+    return Problem(stalled.reason, stalled.message)
+
+
 def _verdicts(problem: Problem, held: Iterable[Condition]) -> list[Verdict]:
     verdicts = [Verdict("Reconciling", "False", problem.reason), Verdict("Stalled", "True", problem.reason, problem.message)]
     if any(condition.type == "Succeeded" and condition.status == "True" for condition in held):

@@ -145,6 +145,26 @@ class TestARefusal:
         world.settle()
         assert world.conditions()["Succeeded"] == ("True", "Published")
 
+    def test_that_stands_is_told_without_a_break_by_another_process(self) -> None:
+        world = ClusterWorld()
+
+        def on_call(call: Call, when: When) -> None:
+            if call.verb == "create" and call.resource == JOBS:
+                raise ForbiddenError("exceeded quota: gpus", status=403)
+
+        world.on_call = on_call
+        world.apply(remote_run())
+        world.reconcile()
+        writes = len(world.api.writes())
+        world.start_operator()
+        world.reconcile()
+        assert [call.verb for call in world.api.writes()[writes:]] == ["create"], "the status stays"
+        assert world.conditions()["Stalled"] == ("True", "Forbidden")
+        world.on_call = lambda call, when: None
+        world.start_operator()
+        world.reconcile()
+        assert world.conditions()["Stalled"] == ("False", "Preparing")
+
     def test_is_tried_again_at_once_with_a_changed_document(self) -> None:
         world = started()
         world.finish(world.running()[0])

@@ -55,6 +55,9 @@ def test_looking_again_at_a_finished_run_repeats_no_training_and_no_trial(scene:
     assert "removed what was prepared" in result.stdout
     scene.run.until(lambda: bool(scene.pods.done[len(done) :]), "nothing is prepared again")
     scene.run.wait("Succeeded", "True", "Published", seconds=300)
+    # It has been published all the time; its trainings come back one after the other.
+    scene.run.until(lambda: len(scene.run.children("deltatrainings")) == len(before["trainings"]), "not all trainings are back")
+    scene.run.until(lambda: scene.run.outcome()["deltas"]["ready"] == before["deltas"]["ready"], "not all deltas are ready")
     again = scene.pods.done[len(done) :]
     assert [name for name in again if "prepare" not in name] == []
     after = scene.run.outcome()

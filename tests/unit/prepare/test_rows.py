@@ -41,12 +41,12 @@ def read(folder: Path, name: str, data: bytes) -> list[tuple[int, dict[str, Any]
         ("a.jsonl", json.dumps(ROWS, ensure_ascii=False).encode()),
         ("a.json", json.dumps({"version": 1.5, "data": ROWS, "more": [1]}).encode()),
         ("a.json", json.dumps({"version": "x", "data": ROWS}, indent=1).encode()),
-        ("a.jsonl.gz", gzip.compress(LINES)),
-        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)),
+        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
         ("a.csv", 'prompt,completion\n2+2?,4\n"Größe, ""ja""\n?",日本\n'.encode()),
         ("a.csv", 'prompt;completion\n2+2?;4\n"Größe, ""ja""\n?";日本\n'.encode()),
         ("a.tsv", 'prompt\tcompletion\n2+2?\t4\n"Größe, ""ja""\n?"\t日本\n'.encode()),
-        ("a.csv.gz", gzip.compress('prompt,completion\n2+2?,4\n"Größe, ""ja""\n?",日本\n'.encode())),
+        ("a.csv.gz", gzip.compress('prompt,completion\n2+2?,4\n"Größe, ""ja""\n?",日本\n'.encode(), mtime=0)),
         ("a", b'prompt,completion\n2+2?,4\n"Gr\xc3\xb6\xc3\x9fe, ""ja""\n?",\xe6\x97\xa5\xe6\x9c\xac\n'),
     ],
 )
@@ -92,9 +92,9 @@ BAD: list[tuple[str, bytes, str, str]] = [
     ("a.parquet", b"PAR1 and nothing more", "DamagedParquet", "Parquet"),
     ("a.parquet", LINES, "UnknownFile", "not Parquet"),
     ("a.bin", b"\x7fELF\0\0\0", "UnknownFile", "neither"),
-    ("a.jsonl.gz", gzip.compress(LINES)[:-9], "TruncatedFile", "gzip"),
+    ("a.jsonl.gz", gzip.compress(LINES, mtime=0)[:-9], "TruncatedFile", "gzip"),
     ("a.jsonl.gz", b"\x1f\x8bnonsense", "DamagedGzip", "gzip"),
-    ("a.jsonl.gz", gzip.compress(b""), "EmptyFile", "empty"),
+    ("a.jsonl.gz", gzip.compress(b"", mtime=0), "EmptyFile", "empty"),
 ]
 
 
@@ -125,7 +125,7 @@ def test_a_gigantic_line_is_refused_before_it_is_read_whole(tmp_path: Path, monk
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "FREE_EXPANSION", 2**16)
     with pytest.raises(InputError, match="200 times its size") as caught:
-        read(tmp_path, "a.jsonl.gz", gzip.compress((b'{"text": "' + b"a" * 1000 + b'"}\n') * 20_000))
+        read(tmp_path, "a.jsonl.gz", gzip.compress((b'{"text": "' + b"a" * 1000 + b'"}\n') * 20_000, mtime=0))
     assert caught.value.reason == "ExpandsTooFar"
 
 

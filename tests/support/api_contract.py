@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from autollm_operator.api.port import AlreadyExistsError, Api, ConflictError, Document, InvalidError, NotFoundError
 from autollm_operator.api.resources import JOBS, RUNS, TRIALS
+from cluster.waiting import wait_until
 from support.documents import SHORTEST
 
 ONE = {"total": 1, "ready": 0, "reused": 0, "failed": 0}
@@ -50,11 +50,8 @@ def condition(kind: str, value: str, message: str = "m") -> dict[str, Any]:
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Ask ten times a second; a controller takes its time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.1)
+    """Wait for what a controller takes its time for."""
+    wait_until(holds, "it does not come about", seconds=seconds)
 
 
 class ApiContract:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -24,6 +23,7 @@ from autollm_operator.watch import OURS, WATCHED, Watch
 from autollm_operator.workqueue import WorkQueue
 from cluster.cluster import Cluster
 from cluster.proxy import Asked, Cut, Proxy, Refusal, proxied, refusal, watch_error
+from cluster.waiting import wait_until
 from support.api_contract import job_document, run_document, status_of
 
 RESYNC_PAGE = 400
@@ -77,10 +77,7 @@ def api(cluster: Cluster) -> Iterator[KubernetesApi]:
 
 
 def until(holds: Callable[[], Any], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come about"
-        time.sleep(0.02)
+    wait_until(lambda: bool(holds()), "it does not come about", seconds=seconds)
 
 
 def key(namespace: str, name: str = "support-bot") -> Key:

@@ -207,7 +207,8 @@ class SimulatedPods:
         task = TASK.validate_json(unpack_task(pod["metadata"]["annotations"][TASK_ANNOTATION]))
         attempt = self._attempts.get(task.id, 0)
         self._attempts[task.id] = attempt + 1
-        running = {"phase": "Running", "containerStatuses": [_container(running={"startedAt": _now()})]}
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": _now()}
+        running = {"phase": "Running", "conditions": [ready], "containerStatuses": [_container(running={"startedAt": _now()})]}
         if not self._patch(f"/api/v1/namespaces/{namespace}/pods/{name}/status", {"status": running}, MERGE):
             return
         ending = self.fault(task, attempt)

@@ -36,14 +36,15 @@ class Workers:
         self.pods = f"/api/v1/namespaces/{namespace}/pods"
 
     def job(self, name: str, task: str, owner: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make a suspended Job, so that no controller makes pods of its own."""
+        """Make a Job that belongs to another controller, so that the cluster's own makes no pods and lets go of none."""
         owner = owner or self.run
         labels = {"app.kubernetes.io/managed-by": "autollm", "autollm.dev/run": "quickstart", "autollm.dev/task": task}
         reference = {"apiVersion": "autollm.dev/v1alpha1", "kind": owner["kind"], "name": owner["metadata"]["name"], "controller": True}
         owners = [reference | {"uid": owner["metadata"]["uid"]}]
         template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "worker", "image": "localhost/none:1"}]}}
         metadata = {"name": name, "labels": labels, "ownerReferences": owners}
-        return self.cluster.create(self.jobs, {"kind": "Job", "metadata": metadata, "spec": {"suspend": True, "template": template}})
+        spec = {"managedBy": "autollm.dev/tests", "template": template}
+        return self.cluster.create(self.jobs, {"kind": "Job", "metadata": metadata, "spec": spec})
 
     def pod(self, job: dict[str, Any], name: str, *, index: int = 0, phase: str = "Running") -> None:
         """Make a pod of a Job on the node, in that phase."""

@@ -13,13 +13,13 @@ NEWER = {"fromTheFuture": "yes"}
 
 
 def test_children_deleted_by_hand_are_made_again(scene: Scene) -> None:
-    scene.pods.seconds = lambda what: 1.0 if what == "trial" else 0.3
+    scene.pods.seconds = lambda what: {"train": 3.0, "trial": 1.0}.get(what, 0.1)
     run = scene.run
     run.apply()
-    run.until(lambda: bool(run.jobs("train")), "nothing is trained")
-    _delete(run, run.batch(run.jobs("train")[0]["metadata"]["name"]))
-    run.until(lambda: len(scene.pods.evaluators("demo")) == 2, "there are not two evaluators")
-    _delete(run, run.batch(run.jobs("evaluate")[0]["metadata"]["name"]))
+    run.until(lambda: bool(_at_work(run, "train", 1)), "nothing is trained")
+    _delete(run, run.batch(_at_work(run, "train", 1)[0]))
+    run.until(lambda: bool(_at_work(run, "evaluate", 2)), "there are not two evaluators")
+    _delete(run, run.batch(_at_work(run, "evaluate", 2)[0]))
     run.until(lambda: any("score" in trial.get("status", {}) for trial in run.children("mergetrials")), "no trial is scored")
     _delete(run, run.of("mergetrials", run.children("mergetrials")[0]["metadata"]["name"]))
     run.wait("Succeeded", "True", "Published", seconds=180)
@@ -154,6 +154,14 @@ def _takes_the_field(run: ClusterRun) -> bool:
 def _replace_crd(run: ClusterRun, path: str, document: dict[str, Any]) -> None:
     patch = {"spec": {"versions": document["spec"]["versions"]}}
     run.cluster.admin.expect("PATCH", path, patch, content_type=MERGE)
+
+
+def _at_work(run: ClusterRun, task: str, pods: int) -> list[str]:
+    """Return the Jobs of a kind of task whose pods the Job controller has seen.
+
+    Of one that is deleted before, and made again at once, it goes on waiting for the old pod for five minutes.
+    """
+    return [job["metadata"]["name"] for job in run.jobs(task) if job.get("status", {}).get("ready") == pods]
 
 
 def _delete(run: ClusterRun, path: str) -> None:

@@ -84,11 +84,11 @@ def _training_now(training: DeltaTraining, task: TaskState | None, now: datetime
     key = _key_of(spec)
     if key != spec.key:
         message = f"spec.key: what this training is asked has the digest {key}, not {spec.key}; make another DeltaTraining with that key."
-        return Ended(False, "KeyMismatch", message, stalled=True), Errand()
+        return Ended(False, "KeyMismatch", message), Errand()
     made_by = TrainTask(id=task_id(name, "Train", name, key), run=name, training=name, spec=spec)
     doing = errand(made_by, task, now)
     if doing.failure is not None:
-        return Ended(False, doing.failure.reason, doing.failure.message, stalled=True), doing
+        return Ended(False, doing.failure.reason, doing.failure.message), doing
     message = with_waits(f"The delta {spec.delta} is being trained.", [Wait(made_by.id, doing.waiting)])
     return Working("Training", message), doing
 

@@ -63,9 +63,12 @@ def still_succeeded(verdicts: Sequence[Verdict], before: Sequence[Condition] | N
 
 
 def summary(state: Working | Paused | Ended) -> list[Verdict]:
-    """Return what a state comes to: Reconciling and Stalled, by which tools wait, and Succeeded."""
+    """Return what a state comes to: Reconciling and Stalled, by which tools wait, and Succeeded.
+
+    An end without success is Stalled, whatever led to it: to those tools anything else at rest has gone well.
+    """
     working = isinstance(state, Working)
-    stalled = isinstance(state, Ended) and state.stalled
+    stalled = isinstance(state, Ended) and not state.succeeded
     succeeded: Truth = "Unknown" if not isinstance(state, Ended) else "True" if state.succeeded else "False"
     return [
         Verdict("Reconciling", "True" if working else "False", state.reason, state.message if working else ""),

@@ -89,7 +89,7 @@ def _checked(problem: Problem | None) -> Step:
     if problem is None:
         return Step(verdicts=(Verdict("Validated", "True", "Accepted", "The document can be planned."),))
     verdict = Verdict("Validated", "False", problem.reason, problem.message)
-    return Step(Ended(False, problem.reason, problem.message, stalled=True), (verdict,))
+    return Step(Ended(False, problem.reason, problem.message), (verdict,))
 
 
 def _together(snapshot: Snapshot, steps: Sequence[Step], now: datetime) -> Plan:

@@ -49,9 +49,8 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
     doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, known=known, spec=snapshot.spec), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure
-        return Step(
-            Ended(False, failed.reason, failed.message, stalled=True), (Verdict("DataReady", "False", failed.reason, failed.message),)
-        )
+        verdict = Verdict("DataReady", "False", failed.reason, failed.message)
+        return Step(Ended(False, failed.reason, failed.message), (verdict,))
     message = with_waits("The sources are read, split and cut into chunks.", [Wait(name, doing.waiting)])
     working = Working("Preparing", message)
     return Step(

@@ -75,7 +75,7 @@ def _pinned(revision: str) -> Verdict:
 def _pursued(doing: Errand, reason: str, message: str, task: str) -> Step:
     if doing.failure is not None:
         failed = doing.failure
-        ended = Ended(False, failed.reason, failed.message, stalled=True)
+        ended = Ended(False, failed.reason, failed.message)
         return Step(ended, (Verdict("Published", "False", failed.reason, failed.message),))
     working = Working(reason, with_waits(message, [Wait(task, doing.waiting)]))
     verdict = Verdict("Published", "Unknown", working.reason, working.message)

@@ -41,12 +41,11 @@ class Paused:
 
 @dataclass(frozen=True)
 class Ended:
-    """The run has come to its end, well or not; `stalled` where the user has to change something first."""
+    """The run has come to its end, well or not: one that has not succeeded waits for somebody, or for its next round."""
 
     succeeded: bool
     reason: str
     message: str
-    stalled: bool = False
 
 
 @dataclass(frozen=True)

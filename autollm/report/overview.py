@@ -93,8 +93,8 @@ def _added(stage: str, state: RunState) -> str:
 
 
 def _failures(state: RunState) -> Iterator[str]:
-    stalled = state.condition("Stalled")
-    if stalled is not None and stalled.status == "True":
+    stalled, told = state.condition("Stalled"), [condition.message for stage in STAGES if (condition := state.condition(stage))]
+    if stalled is not None and stalled.status == "True" and stalled.message not in told:
         yield f"{stalled.reason}: {stalled.message}"
     for training in _trainings(state):
         failure = training.status.failure if training.status else None

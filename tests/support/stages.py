@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from autollm.plan.problems import Problem
 from autollm.resources.facts import TrialResult
 from autollm.resources.metadata import Failure
+from autollm_operator.reconcile.status import with_problem
 from autollm_runtime.worker.cluster.outcome import outcome_patch
 from support import synthetic
 from support.runs import make_run
@@ -41,7 +43,10 @@ def runs() -> dict[str, Document]:
     unreadable = World(make_run(search=SEARCH))
     unreadable.fails = lambda work: Failure(reason="NotFound", message="there is no file math.jsonl")
     unreadable.settle()
-    found["stalled"] = _document(unreadable)
+    found["unreadable"] = _document(unreadable)
+    blocked = World(make_run(search=SEARCH))
+    status = with_problem(blocked.plan().status, Problem("Forbidden", "exceeded quota: team-a"), [], 1, START)
+    found["stalled"] = _document(blocked) | {"status": status.document()}
     return found
 
 

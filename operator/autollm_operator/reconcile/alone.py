@@ -98,7 +98,7 @@ def _refused_trial(trial: MergeTrial, run: Snapshot | None) -> Problem | None:
 
 def _stalled_training(training: DeltaTraining, problem: Problem, now: datetime) -> DeltaTrainingStatus:
     before, generation = training.status or DeltaTrainingStatus(), training.metadata.generation
-    verdicts = summary(Ended(False, problem.reason, problem.message, stalled=True))
+    verdicts = summary(Ended(False, problem.reason, problem.message))
     return DeltaTrainingStatus(observed_generation=generation, conditions=settle(before.conditions, verdicts, generation, now))
 
 

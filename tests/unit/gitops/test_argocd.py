@@ -42,7 +42,8 @@ def test_there_is_a_check_for_every_kind() -> None:
         ("searching again", "Progressing", ""),
         ("suspended", "Suspended", "suspend is true"),
         ("failed", "Degraded", "row 3"),
-        ("stalled", "Degraded", "math.jsonl"),
+        ("unreadable", "Degraded", "math.jsonl"),
+        ("stalled", "Degraded", "exceeded quota"),
     ],
 )
 def test_the_health_of_a_run(stage: str, expected: str, says: str) -> None:

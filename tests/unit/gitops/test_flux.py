@@ -40,9 +40,10 @@ def verdict(document: dict[str, Any]) -> str:
         ("changed", "InProgress"),
         ("searching again", "InProgress"),
         ("suspended", "Current"),
+        ("failed", "Failed"),
+        ("unreadable", "Failed"),
         ("stalled", "Failed"),
         ("applied", "Current"),  # kstatus takes an object without a status for done: hence the expressions
-        ("failed", "Current"),  # a failed run is at rest: nothing is stalled, and no condition Ready says otherwise
     ],
 )
 def test_kstatus_of_a_run(stage: str, expected: str) -> None:
@@ -60,6 +61,7 @@ def test_kstatus_of_a_run(stage: str, expected: str) -> None:
         ("searching again", "Current"),
         ("suspended", "Current"),
         ("failed", "Failed"),
+        ("unreadable", "Failed"),
         ("stalled", "Failed"),
     ],
 )

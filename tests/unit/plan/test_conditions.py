@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from autollm.plan.conditions import MESSAGE_LENGTH, settle
-from autollm.plan.step import Verdict
+import pytest
+
+from autollm.plan.conditions import MESSAGE_LENGTH, settle, summary
+from autollm.plan.step import Ended, Paused, Verdict, Working
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -31,3 +33,19 @@ def test_another_status_changes_it() -> None:
 def test_a_long_message_is_cut() -> None:
     (condition,) = settle(None, [Verdict("DataReady", "False", "Bad", "x" * 10_000)], 1, NOON)
     assert len(condition.message) == MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (Working("Training", "1 of 2."), {"Reconciling": "True", "Stalled": "False", "Succeeded": "Unknown"}),
+        (Paused("Suspended", "suspend is true."), {"Reconciling": "False", "Stalled": "False", "Succeeded": "Unknown"}),
+        (Ended(True, "NotPublished", "Not better."), {"Reconciling": "False", "Stalled": "False", "Succeeded": "True"}),
+        (Ended(False, "TrainingFailed", "row 3."), {"Reconciling": "False", "Stalled": "True", "Succeeded": "False"}),
+    ],
+)
+def test_what_tools_wait_for(state: Working | Paused | Ended, expected: dict[str, str]) -> None:
+    """Where Reconciling is True a tool waits, else Stalled alone tells it of a failure."""
+    told = summary(state)
+    assert {verdict.type: verdict.status for verdict in told} == expected
+    assert {verdict.reason for verdict in told} == {state.reason}

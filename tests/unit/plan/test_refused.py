@@ -18,6 +18,6 @@ def test_a_run_that_is_refused_stalls_and_stops() -> None:
         world.act(action)
     problem = Problem("ImageNotAllowed", "spec.workers.image: x is not allowed.")
     made = plan(dataclasses.replace(world.snapshot(), refused=problem), START)
-    assert made.state == Ended(False, problem.reason, problem.message, stalled=True)
+    assert made.state == Ended(False, problem.reason, problem.message)
     assert [type(action) for action in made.actions] == [StopTask]
     assert {condition.type: condition.status for condition in made.status.conditions or []}["Validated"] == "False"

@@ -106,6 +106,7 @@ def test_a_failed_training_is_named_with_its_message(tmp_path: Path) -> None:
     assert marks(text)["DeltasReady"] == "✗"
     assert marks(text)["SearchComplete"] == "·"
     assert "code/sft: OutOfMemory: not even one record fits: lower data.maxTokens" in text
+    assert text.count("deltas are ready") == 1, "the stage tells it, so nothing else does"
     assert any(isinstance(training, DeltaTraining) and training.status and training.status.failure for training in state.trainings)
 
 

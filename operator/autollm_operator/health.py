@@ -8,7 +8,7 @@ LONGEST_SILENCE = 60.0
 """Seconds in which the event loop has to turn: nothing in it takes longer than milliseconds."""
 
 LONGEST_WAIT, LONGEST_PASS = 300.0, 300.0
-"""Seconds in which a key that is due has to be begun, and a pass to end: a slow API server, 30 s a request, is no reason to die."""
+"""Seconds in which a key that is due has to be begun, and a pass to end: a slow API server, 35 s a request, is no reason to die."""
 
 
 class Health:

@@ -26,7 +26,8 @@ from autollm_operator.api.server_clock import ServerClock
 PAGE = 500
 """Objects of a page of a list: some 3 MB of trials."""
 
-CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+CONNECT_SECONDS, READ_SECONDS = 5.0, 35.0
+"""An admission webhook may take 30 s of it: one that does not answer is then told from an API server that does not."""
 
 _MERGE, _APPLY, _JSON = "application/merge-patch+json", "application/apply-patch+yaml", "application/json"
 
@@ -148,7 +149,7 @@ class KubernetesApi:
         self, verb: str, resource: Resource, at: _At, query: Mapping[str, str] | None = None, body: Document | None = None, kind: str = ""
     ) -> Document:
         method = {"list": "GET", "get": "GET", "create": "POST", "delete": "DELETE"}.get(verb, "PATCH")
-        asked = f"{verb} {resource.plural} {at}"
+        asked = f"{verb} {resource.plural} {at if at.name or body is None else at._replace(name=body['metadata'].get('name'))}"
         headers = {"Accept": _JSON, **({"Content-Type": kind} if kind else {})}
         status = 0
         try:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from autollm.contract.redaction import redacted
+from autollm.contract.wording import plain
 from autollm_operator.api.port import (
     AlreadyExistsError,
     ApiError,
@@ -86,5 +88,4 @@ def _retry_after(headers: Mapping[str, str], answer: Mapping[str, Any]) -> float
 
 
 def _printable(text: str) -> str:
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return plain if len(plain) <= LONGEST_MESSAGE else plain[: LONGEST_MESSAGE - 1] + "…"
+    return plain(redacted(text), LONGEST_MESSAGE)  # a webhook's error repeats its URL

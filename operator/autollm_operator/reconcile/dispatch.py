@@ -11,7 +11,7 @@ from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
-from autollm_operator.api.port import Api, ConflictError, NotFoundError
+from autollm_operator.api.port import Api, ApiError, ConflictError, NotFoundError
 from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.cache import Cache, is_of_a_run
 from autollm_operator.cache.keys import Key
@@ -19,10 +19,10 @@ from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import Owner
 from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial, say_unreadable
-from autollm_operator.reconcile.attempts import SOON
+from autollm_operator.reconcile.breakdowns import Breakdowns
 from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.leaving import stop_work
-from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.obstacles import SOON, Obstacles
 from autollm_operator.reconcile.refusals import Refusals
 from autollm_operator.reconcile.run import reconcile_run
 from autollm_operator.reconcile.status import Statuses
@@ -51,6 +51,7 @@ class Reconciler:
         self._cache = cache
         self._clock = clock
         self._obstacles = Obstacles()
+        self._breakdowns = Breakdowns()
         self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals())
         self._seen: dict[Key, _Seen] = {}
 
@@ -64,20 +65,24 @@ class Reconciler:
         self._forget_others(key, _Seen(row.uid, row.generation) if row else None)
         if row is None or is_of_a_run(row.owner):
             return None
+        made_for = attempt(row.generation, row.value.status) if isinstance(row.value, AutoLLMRun) else row.generation
+        parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, made_for)
         try:
-            return self._pass(resource, key, row)
+            seconds = self._pass(resource, row, Subject(key, parent, self._workers(row), self._clock()))
         except (NotFoundError, ConflictError):
             return SOON.total_seconds()
+        except ApiError as error:
+            self._breakdowns.failed(self._hands.api, parent, error, self._clock())
+            raise
+        self._breakdowns.forget(row.uid)
+        return seconds
 
     def _row(self, resource: Resource, key: Key) -> Parsed[Any] | None:
         if resource == RUNS:
             return self._cache.run(key)
         return self._cache.training(key) if resource == TRAININGS else self._cache.trial(key)
 
-    def _pass(self, resource: Resource, key: Key, row: Parsed[Any]) -> float | None:
-        made_for = attempt(row.generation, row.value.status) if isinstance(row.value, AutoLLMRun) else row.generation
-        parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, made_for)
-        subject = Subject(key, parent, self._workers(row), self._clock())
+    def _pass(self, resource: Resource, row: Parsed[Any], subject: Subject) -> float | None:
         if row.deleting:
             return stop_work(self._hands, self._obstacles, row, subject)
         match row.value:
@@ -108,5 +113,6 @@ class Reconciler:
         if before is not None and before != seen:
             self._hands.suggesting.forget(before.uid)
             self._obstacles.forget(before.uid)
+            self._breakdowns.forget(before.uid)
         if seen is not None:
             self._seen[key] = seen

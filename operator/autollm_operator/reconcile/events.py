@@ -7,16 +7,16 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from autollm.contract.digests import digest_document
 from autollm.contract.layout import child_name
 from autollm.errors import AutoLLMError
-from autollm.resources.metadata import Condition
+from autollm.resources.metadata import API_VERSION, Condition
 from autollm.resources.run_status import RunStatus
 from autollm_operator.api.port import AlreadyExistsError, Api
-from autollm_operator.api.resources import EVENTS, Resource
-from autollm_operator.cache.parsed import Parsed
+from autollm_operator.api.resources import EVENTS
+from autollm_operator.reconcile.children import Parent
 
 _log = logging.getLogger(__name__)
 
@@ -53,20 +53,15 @@ def news(before: RunStatus, after: RunStatus) -> Iterator[News]:
         yield News("Warning", "TrialFailed", "Search", f"{lost} trials failed; `kubectl get mergetrials` tells why.")
 
 
-def tell(api: Api, resource: Resource, target: Parsed[Any], told: News, now: datetime) -> None:
-    """Write an Event; a run does not fail because it could not be told of."""
-    told_once = {"uid": target.uid, "generation": target.generation, "reason": told.reason, "note": told.note}
+def tell(api: Api, parent: Parent, told: News, now: datetime) -> None:
+    """Write an Event of a run, a training or a trial; it does not fail because it could not be told of."""
+    owner, namespace = parent.owner, parent.namespace
+    told_once = {"uid": owner.uid, "generation": parent.generation, "reason": told.reason, "note": told.note}
     document = {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"name": child_name(target.name, digest_document(told_once)), "namespace": target.namespace},
-        "regarding": {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "name": target.name,
-            "namespace": target.namespace,
-            "uid": target.uid,
-        },
+        "metadata": {"name": child_name(owner.name, digest_document(told_once)), "namespace": namespace},
+        "regarding": {"apiVersion": API_VERSION, "kind": owner.kind, "name": owner.name, "namespace": namespace, "uid": owner.uid},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "type": told.type,
         "reason": told.reason,
@@ -80,7 +75,7 @@ def tell(api: Api, resource: Resource, target: Parsed[Any], told: News, now: dat
     except AlreadyExistsError:
         return
     except AutoLLMError as error:
-        _log.debug("an Event could not be written", extra={"name": target.name, "namespace": target.namespace, "cause": str(error)})
+        _log.debug("an Event could not be written", extra={"name": owner.name, "namespace": namespace, "cause": str(error)})
 
 
 def _condition(status: RunStatus, name: str) -> Condition | None:

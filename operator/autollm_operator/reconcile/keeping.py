@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any
 
 from autollm.contract.pod import FAILURE_ANNOTATION
@@ -13,13 +12,15 @@ from autollm.plan.prepare import current_preparation
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Working
 from autollm.resources.delta_training import DeltaTraining
-from autollm_operator.api.port import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from autollm_operator.api.port import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from autollm_operator.api.resources import JOBS
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
 from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import Attempts
+from autollm_operator.reconcile.breakdowns import is_of_one_object, reason_of
+from autollm_operator.reconcile.events import News, tell
 from autollm_operator.reconcile.failures import failure_of_job
 from autollm_operator.reconcile.tasks import is_stale
 
@@ -37,7 +38,7 @@ def keep_or_expire(
         if patch := _wanted(hands, subject, job, is_reported):
             if not attempts.may_write():
                 return
-            _patch(hands, job, patch, subject.now)
+            _patch(hands, subject, attempts, job, patch)
 
 
 def reported_in(snapshot: Snapshot, made: Plan, trainings: Iterable[Parsed[DeltaTraining]]) -> Callable[[JobView], bool]:
@@ -67,11 +68,17 @@ def _wanted(hands: Hands, subject: Subject, job: JobView, is_reported: Callable[
     return None
 
 
-def _patch(hands: Hands, job: JobView, patch: dict[str, Any], now: datetime) -> None:
+def _patch(hands: Hands, subject: Subject, attempts: Attempts, job: JobView, patch: dict[str, Any]) -> None:
     patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": job.uid}}
     try:
         hands.cache.put(JOBS, hands.api.patch(JOBS, job.namespace, job.name, patch))
-    except (ForbiddenError, InvalidError) as error:
-        hands.refusals.remember(job, error, now)
     except (NotFoundError, ConflictError):
         return  # it is gone, or another one is there: an event tells
+    except (ForbiddenError, InvalidError, UnavailableError) as error:
+        if isinstance(error, UnavailableError):
+            if not is_of_one_object(hands.api, error, job.namespace):
+                raise
+            attempts.failed()
+        if hands.refusals.remember(subject.uid, job, error, subject.now):
+            note = f"Jobs that have ended cannot be given a time to live, or a note of why they failed: {error}; delete them by hand."
+            tell(hands.api, subject.parent, News("Warning", reason_of(error), "Reconcile", note), subject.now)

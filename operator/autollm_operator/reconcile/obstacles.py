@@ -21,6 +21,9 @@ from autollm.plan.actions import (
 )
 from autollm.plan.problems import Problem
 
+SOON = timedelta(seconds=1)
+"""Until what is being deleted is gone, or the cache knows what others did in between."""
+
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(minutes=5)
 
@@ -34,12 +37,20 @@ class Met:
     again: datetime
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What may pass by itself, and of which nothing is said yet."""
+
+    since: datetime
+    again: datetime
+
+
 class Obstacles:
     """What stood in the way of each run's actions, by the run's uid."""
 
     def __init__(self) -> None:
         self._met: dict[str, dict[str, Met]] = {}
-        self._waiting: dict[str, dict[str, datetime]] = {}
+        self._waiting: dict[str, dict[str, Waiting]] = {}
         self._passed: set[str] = set()
         self._without_effect: dict[str, frozenset[str]] = {}
 
@@ -50,9 +61,13 @@ class Obstacles:
         wait = FIRST_WAIT if before is None else min(2 * before.wait, LONGEST_WAIT)
         met[named(action)] = Met(problem, wait, now + wait)
 
-    def waited(self, uid: str, action: Action, now: datetime) -> timedelta:
-        """Return for how long an action has had to wait for something else to come first."""
-        return now - self._waiting.setdefault(uid, {}).setdefault(named(action), now)
+    def wait(self, uid: str, action: Action, now: datetime) -> timedelta:
+        """Have an action tried again, twice as late each time; return for how long it has had to wait."""
+        waiting = self._waiting.setdefault(uid, {})
+        before = waiting.get(named(action))
+        waited = now - before.since if before else timedelta(0)
+        waiting[named(action)] = Waiting(now - waited, now + max(SOON, min(waited, LONGEST_WAIT)))
+        return waited
 
     def overcome(self, uid: str, action: Action) -> None:
         """Forget what was in the way of an action that was carried out."""
@@ -82,8 +97,10 @@ class Obstacles:
         return met[min(met)].problem if met else None
 
     def next_look(self, uid: str, now: datetime) -> timedelta | None:
-        """Return after what time the next of them is to be tried again."""
-        return min((max(met.again - now, timedelta(0)) for met in self._met.get(uid, {}).values()), default=None)
+        """Return after what time the next action is to be tried again."""
+        waiting = {name: one.again for name, one in self._waiting.get(uid, {}).items()}
+        met = {name: one.again for name, one in self._met.get(uid, {}).items()}
+        return min((max(again - now, timedelta(0)) for again in (waiting | met).values()), default=None)
 
     def forget(self, uid: str) -> None:
         """Drop what is known of a run that is gone."""

@@ -11,11 +11,12 @@ from autollm_operator.api.resources import RUNS
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
+from autollm_operator.reconcile.breakdowns import PATIENCE
 from autollm_operator.reconcile.events import news, tell
 from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
-from autollm_operator.reconcile.status import told_before, with_problem
+from autollm_operator.reconcile.status import is_stalled, told_before, with_problem
 from autollm_operator.reconcile.tasks import jobs_of, next_look
 
 OF_TRIALS = (AskCandidate, EnsureTrial, FailTrial, RestartEvaluator)
@@ -30,9 +31,10 @@ ROUNDS = 64
 def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], run: AutoLLMRun, subject: Subject) -> float | None:
     """Do what a plan of a run asks for; return in how many seconds to look again, or None until something happens."""
     now, before = subject.now, run.status or RunStatus()
-    attempts = Attempts(hands, obstacles, subject)
+    new_here = not obstacles.has_passed(row.uid)
+    attempts = Attempts(hands, obstacles, subject, patience=AT_ONCE if new_here and is_stalled(before, row.generation) else PATIENCE)
     seen, made = _plan_with_trials(hands, attempts, row, run, subject)
-    problem = obstacles.first(row.uid) if obstacles.has_passed(row.uid) else told_before(before, made.status, row.generation)
+    problem = told_before(before, made.status, row.generation) if new_here else obstacles.first(row.uid)
     status = made.status if problem is None else with_problem(made.status, problem, before.conditions or [], row.generation, now)
     hands.statuses.write(RUNS, row, status)
     changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))
@@ -42,7 +44,7 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, trainings))
     attempts.end()
     for told in news(before, status):
-        tell(hands.api, RUNS, row, told, now)
+        tell(hands.api, subject.parent, told, now)
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
     looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), next_look(hands.cache, jobs, now), *attempts.looks]
     return min((look.total_seconds() for look in looks if look is not None), default=None)
@@ -55,7 +57,7 @@ def _plan_with_trials(
     for _ in range(ROUNDS):
         seen = observe(hands, row, run, subject.now)
         made = plan(seen, subject.now)
-        if not attempts.all(action for action in made.actions if isinstance(action, OF_TRIALS)):
+        if not attempts.in_order(action for action in made.actions if isinstance(action, OF_TRIALS)):
             return seen, made
     attempts.looks.append(AT_ONCE)
     return seen, made

@@ -81,19 +81,24 @@ def with_problem(status: RunStatus, problem: Problem, before: Sequence[Condition
     return status.model_copy(update={"conditions": [told.get(condition.type, condition) for condition in now_held]})
 
 
+def is_stalled(status: RunStatus, generation: int) -> bool:
+    """Say whether a status tells that something is in the way of this generation."""
+    stalled = _condition(status, "Stalled")
+    return stalled is not None and stalled.status == "True" and stalled.observed_generation == generation
+
+
 def told_before(before: RunStatus, planned: RunStatus, generation: int) -> Problem | None:
     """Return what an earlier process said was in the way, and no plan says: it stands until the actions have been tried once."""
-    held = {condition.type: condition for condition in before.conditions or []}
-    stalled, succeeded = held.get("Stalled"), held.get("Succeeded")
-    if stalled is None or stalled.status != "True" or stalled.observed_generation != generation:
+    stalled, succeeded = _condition(before, "Stalled"), _condition(before, "Succeeded")
+    if stalled is None or not is_stalled(before, generation) or is_stalled(planned, generation):
         return None
-    if (
-        succeeded is None
-        or succeeded.status == "False"
-        or any(one.type == "Stalled" and one.status == "True" for one in planned.conditions or [])
-    ):
+    if succeeded is None or succeeded.status == "False":
         return None
     return Problem(stalled.reason, stalled.message)
+
+
+def _condition(status: RunStatus, name: str) -> Condition | None:
+    return next((condition for condition in status.conditions or [] if condition.type == name), None)
 
 
 def _verdicts(problem: Problem, held: Iterable[Condition]) -> list[Verdict]:

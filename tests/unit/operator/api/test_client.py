@@ -138,7 +138,7 @@ def refused(status: int, **said: Any) -> Answer:
 )
 def test_each_refusal_has_its_error(server: Server, api: KubernetesApi, seen: list[Any], answer: Answer, kind: type[ApiError]) -> None:
     server.script = lambda asked: answer
-    with pytest.raises(ApiError, match="refused to create jobs team-a: ") as caught:
+    with pytest.raises(ApiError, match="refused to create jobs team-a/x: ") as caught:
         api.create(JOBS, {"metadata": {"namespace": "team-a", "name": "x"}})
     assert type(caught.value) is kind
     assert caught.value.status == answer.status
@@ -164,10 +164,12 @@ def test_when_to_come_again_is_kept(server: Server, api: KubernetesApi, answer: 
 
 
 def test_a_message_is_plain_and_of_bounded_length_and_holds_no_token(server: Server, api: KubernetesApi) -> None:
-    server.script = lambda asked: refused(422, message="a\x1b[31m\n" + "b" * 5000)
+    said = "a\x1b[31m\n Post https://admin:hunter22@policy.test/?token=hunter22 " + "b" * 5000
+    server.script = lambda asked: refused(422, message=said)
     with pytest.raises(InvalidError) as caught:
         api.get(RUNS, "team-a", "x")
     assert str(caught.value).isprintable()
+    assert "hunter22" not in str(caught.value), "webhooks have URLs"
     assert len(str(caught.value)) < 1200
     assert "s3cret" not in str(caught.value)
     assert server.asked[0].headers["authorization"] == "Bearer s3cret"

@@ -7,7 +7,8 @@ import pytest
 from autollm.resources.metadata import Condition
 from autollm.resources.run_status import DeltaCounts, RunStatus, TrialCounts
 from autollm_operator.api.resources import EVENTS, RUNS
-from autollm_operator.cache.parsed import parse_run
+from autollm_operator.cache.views import Owner
+from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.events import News, news, tell
 from support.cluster_world import NAMESPACE, START, ClusterWorld, remote_run
 
@@ -62,16 +63,17 @@ def test_what_is_news(before: RunStatus, after: RunStatus, told: list[tuple[str,
 def test_is_told_once_of_the_run_it_is_about() -> None:
     world = ClusterWorld()
     world.apply(remote_run())
-    row = parse_run(world.get(RUNS, "demo"))
+    uid = world.get(RUNS, "demo")["metadata"]["uid"]
+    parent = Parent(Owner(RUNS.kind, "demo", uid), NAMESPACE, "demo", 1)
     for _ in range(2):
-        tell(world.api, RUNS, row, News("Warning", "TrialFailed", "Search", "x" + "…" * 5000), START)
+        tell(world.api, parent, News("Warning", "TrialFailed", "Search", "x" + "…" * 5000), START)
     (event,) = world.all(EVENTS)
     assert event["regarding"] == {
         "apiVersion": "autollm.dev/v1alpha1",
         "kind": "AutoLLMRun",
         "name": "demo",
         "namespace": NAMESPACE,
-        "uid": row.uid,
+        "uid": uid,
     }
     assert (event["type"], event["reason"], event["note"]) == ("Warning", "TrialFailed", "x" + "…" * 333)
     assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"

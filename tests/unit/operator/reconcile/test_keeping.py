@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import TrainTask
-from autollm_operator.api.port import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
+from autollm_operator.api.port import ApiError, ConflictError, Document, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from autollm_operator.api.resources import EVENTS, JOBS
 from support.cluster_stages import started
 from support.cluster_world import ClusterWorld, remote_run
@@ -62,7 +63,27 @@ def test_a_note_that_is_refused_stops_nothing_and_is_told_once(refusal: Callable
     assert "TrainingFailed" in [event["reason"] for event in world.all(EVENTS)]
     told = [record for record in caplog.records if record.name == "autollm_operator.reconcile.refusals"]
     assert [getattr(record, "cause", "") for record in told] == [str(refusal())]
+    assert [event["note"] for event in world.all(EVENTS) if str(refusal()) in event["note"]], "people who look at the run see it too"
     calls = len(world.api.writes())
     world.resync()
     world.reconcile()
     assert len(world.api.writes()) == calls, "it is not asked for in every pass"
+
+
+def test_a_note_that_the_api_server_fails_to_write_is_told_when_that_lasts() -> None:
+    world = refusing(lambda: UnavailableError('failed calling webhook "policy"', status=500))
+    world.fails = lambda task: (ExitCode.BAD_INPUT, None) if isinstance(task, TrainTask) else None
+    world.apply(remote_run())
+    world.settle()
+    assert world.conditions()["Succeeded"] == ("False", "TrainingFailed")
+    assert told_of(world, "webhook") == []
+    for _ in range(3):
+        world.now += timedelta(minutes=2)
+        world.resync()
+        world.reconcile()
+    (event,) = told_of(world, "webhook")
+    assert (event["type"], event["reason"]) == ("Warning", "ApiUnavailable")
+
+
+def told_of(world: ClusterWorld, word: str) -> list[Document]:
+    return [event for event in world.all(EVENTS) if word in event["note"]]

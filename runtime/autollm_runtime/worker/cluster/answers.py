@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from autollm.contract.wording import plain
@@ -13,6 +14,9 @@ WORKER_ROLE = "autollm-worker"
 
 _LONGEST = 1024
 _LONGEST_RETRY_AFTER = 60.0
+_UNKNOWN_FIELD = re.compile(r"(?:failed to create typed patch object \(.*?\)|strict decoding error): (.+)", re.DOTALL)
+"""How API servers say it of a field that is applied, with status 500, and of one that is patched, with 422 and the whole object before it."""
+
 _LATER = frozenset({401, 408, 429})
 """Besides 5xx. 401 too: a token is renewed in its file every hour, and one that has just run out is replaced within a minute."""
 
@@ -41,6 +45,12 @@ class RefusedError(InputError):
     reason = "Refused"
 
 
+class OldCRDsError(RefusedError):
+    """The CRDs of the cluster lack a field that this worker writes: they are of an earlier version."""
+
+    reason = "OldCRDs"
+
+
 class ForbiddenError(InputError):
     """The worker's ServiceAccount lacks a right (403)."""
 
@@ -60,7 +70,13 @@ class UnavailableError(TemporaryError):
 def error_of(status: int, body: bytes, what: str, *, retry_after: str | None = None) -> AutoLLMError:
     """Return the error for an answer other than 2xx to `what`, a request in words such as `patch mergetrials/t1`."""
     document = _status_document(body)
-    said = plain(str(document.get("message") or f"HTTP {status}"), _LONGEST)
+    message = str(document.get("message") or f"HTTP {status}")
+    said = plain(message, _LONGEST)
+    if (unknown := _UNKNOWN_FIELD.search(message)) is not None:
+        return OldCRDsError(
+            f"{what}: the cluster's CRDs are older than this worker: {plain(unknown[1], _LONGEST)}; upgrade the CRDs of the chart, or use "
+            "the runtime's image of their version"
+        )
     match status:
         case 404:
             return ObjectGoneError(f"{what}: {said}")

@@ -33,8 +33,8 @@ class ClusterApi:
     """The objects of our kinds in one namespace.
 
     `get`, `apply_status` and `patch_status` ask again as long as the patience lasts, unless told otherwise; `list` and `watch` ask once.
-    Raises ObjectGoneError (404), ConflictError (409), ExpiredError (410), ForbiddenError (403), RefusedError (400, 413, 422), and
-    UnavailableError when patience is at an end.
+    Raises ObjectGoneError (404), ConflictError (409), ExpiredError (410), ForbiddenError (403), RefusedError (400, 413, 422; OldCRDsError
+    also by 500), and UnavailableError when patience is at an end.
     """
 
     def __init__(self, client: ApiClient, namespace: str, *, patience: Patience | None = None, clock: Clock | None = None) -> None:
@@ -84,8 +84,11 @@ class ClusterApi:
         ask("PATCH", kind, name, subresource="status", query=query, body=document, content="application/apply-patch+yaml")
 
     def patch_status(self, kind: Kind, name: str, patch: Mapping[str, Any], manager: str) -> None:
-        """Merge a patch into an object's status; ConflictError where it names another uid or resourceVersion."""
-        query = {"fieldManager": manager}
+        """Merge a patch into an object's status; ConflictError where it names another uid or resourceVersion.
+
+        Raises OldCRDsError for a field that the API server would leave out without a word.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
         self._ask("PATCH", kind, name, subresource="status", query=query, body=dict(patch), content="application/merge-patch+json")
 
     def _ask(self, method: str, kind: Kind, name: str | None = None, **request: Any) -> Document:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autollm.contract.exit_codes import ExitCode
 from autollm.contract.tasks import PrepareTask
 from autollm.resources.facts import PublishedRevision, TrialResult
 from autollm.resources.metadata import Failure
 from autollm.resources.run import RunSpec
+from autollm_runtime.worker.cluster.answers import OldCRDsError
 from autollm_runtime.worker.cluster.api import ClusterApi
 from autollm_runtime.worker.cluster.feed import KubernetesFeed
 from autollm_runtime.worker.cluster.login import sign_in
 from autollm_runtime.worker.cluster.reports import KubernetesReports
+from autollm_runtime.worker.ending import ending_of
 from cluster.connection import MERGE, connect
 from support import synthetic
 from support.documents import SHORTEST
@@ -123,6 +126,23 @@ def test_two_workers_in_one_slot_leave_one_outcome(cluster: Cluster, api: Cluste
         found = read(cluster, trial)
         assert found["status"]["score"] in ("0.25", "0.75")
         assert f"The score is {found['status']['score']} " in found["status"]["conditions"][0]["message"]
+
+
+def test_a_field_that_the_crds_do_not_know_ends_the_work_at_once(cluster: Cluster, api: ClusterApi, create: Create) -> None:
+    """The runtime's image is newer than the CRDs: asking again for ten minutes would change nothing."""
+    trial = create("MergeTrial", "t", trial_spec())
+    newer = {"prepared": {**PREPARED.document(), "fromTheFuture": 1}}
+    version = api.get("AutoLLMRun", "support-bot")["metadata"]["resourceVersion"]
+    writes: list[tuple[str, Callable[[], None]]] = [
+        ("status.prepared.fromTheFuture", lambda: api.apply_status("AutoLLMRun", "support-bot", version, "autollm-prepare", newer)),
+        ("status.fromTheFuture", lambda: api.patch_status("MergeTrial", "t", {"status": {"fromTheFuture": 1}}, "autollm-evaluate")),
+    ]
+    for field, write in writes:
+        with pytest.raises(OldCRDsError, match=f"{field}.*upgrade the CRDs of the chart") as caught:
+            write()
+        assert ending_of(caught.value).code is ExitCode.BAD_INPUT
+        assert len(str(caught.value)) < 500, "the object itself is not repeated"
+    assert status_of(cluster, trial) == {}
 
 
 def test_a_new_trial_wakes_its_slot_at_once(api: ClusterApi, run: dict[str, Any], create: Create) -> None:

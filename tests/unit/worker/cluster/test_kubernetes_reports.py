@@ -112,6 +112,15 @@ def test_patience_ends_as_a_failure_that_is_tried_again(script: ScriptedApi, rep
     assert 590 < time.now <= 601
 
 
+def test_crds_that_are_too_old_are_told_without_asking_again(script: ScriptedApi, reports: KubernetesReports, time: Time) -> None:
+    said = "failed to create typed patch object (team-a/s-m; autollm.dev/v1alpha1, Kind=DeltaTraining): .status.delta.x: field not declared"
+    script.then(ours(), refusal(500, said))
+    with pytest.raises(InputError, match=r"older than this worker: \.status\.delta\.x: field not declared; upgrade the CRDs") as caught:
+        reports.trained("s-m", DELTA)
+    assert caught.value.reason == "OldCRDs"
+    assert time.slept == []
+
+
 def test_a_missing_right_is_told_with_the_role_to_bind(script: ScriptedApi, reports: KubernetesReports, time: Time) -> None:
     script.then(*[refusal(403, 'deltatrainings "s-m" is forbidden')] * 50)
     with pytest.raises(InputError, match="bind the Role autollm-worker") as caught:

@@ -16,10 +16,11 @@ from typing import Protocol
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.folder import write_atomically
 from autollm.contract.tasks import AnyTask, EvaluateTask, in_slot
+from autollm.local.failures import Failures
 from autollm.local.paths import RunFolder
 from autollm.local.server import WorkerEnded
-from autollm.local.termination import read_termination
-from autollm.plan.retries import is_counted, retry_wait
+from autollm.local.termination import read_termination, trial_in_hand
+from autollm.plan.retries import is_counted, is_death, retry_wait
 from autollm.plan.snapshot import Phase, TaskState
 from autollm.resources.metadata import Failure
 
@@ -33,7 +34,7 @@ class _Worker:
     """One process, or its place in the queue."""
 
     task: AnyTask
-    failures: int = 0
+    failures: Failures
     phase: Phase = "Running"
     not_before: float = 0.0
     started: datetime | None = None
@@ -94,7 +95,7 @@ class Tasks:
     def ensure(self, task: AnyTask) -> None:
         """Have a task carried out, unless it is in hand or has come to its end."""
         if task.id not in self._workers:
-            self._workers[task.id] = _Worker(task, failures=self._known_failures(task.id))
+            self._workers[task.id] = _Worker(task, Failures.read(self._failures_file(task.id)))
 
     def ensure_evaluators(self, template: EvaluateTask, size: int) -> None:
         """Have an evaluator in each of the first `size` slots, and let those in others save and end."""
@@ -179,12 +180,17 @@ class Tasks:
             self._failed(event, worker, worked)
 
     def _failed(self, event: WorkerEnded, worker: _Worker, worked: float) -> None:
-        if is_counted(event.exit_code):
-            fresh = worker.task.kind == "Evaluate" and worked >= GOOD_START
-            worker.failures = 1 if fresh else worker.failures + 1
-            write_atomically(self._path(event.id) / "state.json", json.dumps({"failures": worker.failures}).encode())
         failure = read_termination(self._path(event.id), event.exit_code, event.error)
-        wait = retry_wait(event.exit_code, worker.failures)
+        trial = trial_in_hand(self._path(event.id)) if is_death(event.exit_code) else ""
+        failures = worker.failures.counted
+        if trial:
+            failures = worker.failures.count_on(trial, failure)
+        elif is_counted(event.exit_code):
+            if worker.task.kind == "Evaluate" and worked >= GOOD_START:
+                worker.failures.counted = 0
+            failures = worker.failures.count()
+        worker.failures.write(self._failures_file(event.id))
+        wait = retry_wait(event.exit_code, failures)
         if wait is None:
             worker.phase, worker.failure, worker.finished = "Failed", failure, datetime.now(UTC)
             # Whoever runs this again wants it tried again.
@@ -239,19 +245,17 @@ class Tasks:
         phase: Phase = "Failed" if failed else "Running"
         failure = failed.failure if failed else None
         code = failed.exit_code if failed else None
-        return TaskState(name, "Evaluate", phase, failure, code, started=group.started, slots=at_work, size=group.size)
+        deaths = {trial: died for worker in workers.values() for trial, died in worker.failures.by_trial.items()}
+        return TaskState(name, "Evaluate", phase, failure, code, started=group.started, slots=at_work, size=group.size, deaths=deaths)
 
     def _size_of(self, name: str) -> int:
         return next((group.size for group in self._evaluators.values() if name in group.slots.values()), 1)
 
-    def _known_failures(self, name: str) -> int:
-        try:
-            return int(json.loads((self._path(name) / "state.json").read_bytes())["failures"])
-        except (FileNotFoundError, ValueError, KeyError):
-            return 0
-
     def _forget_failures(self, name: str) -> None:
-        (self._path(name) / "state.json").unlink(missing_ok=True)
+        self._failures_file(name).unlink(missing_ok=True)
+
+    def _failures_file(self, name: str) -> Path:
+        return self._path(name) / "state.json"
 
     def _path(self, name: str) -> Path:
         return self._folder.tasks / name

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.termination import LastWords, read_last_words
 from autollm.resources.metadata import Failure
 
 
@@ -16,10 +14,19 @@ def read_termination(folder: Path, exit_code: int, error: str | None = None) -> 
     """Return the failure of a task whose termination file, if it wrote one, is in this folder."""
     if error is not None:
         return Failure(reason="NotStarted", message=error[:4096])
+    return _last_words(folder).failure or _by_exit_code(exit_code, folder / "log.txt")
+
+
+def trial_in_hand(folder: Path) -> str:
+    """Return the trial that an evaluator was scoring when it ended; empty where it was scoring none."""
+    return _last_words(folder).trial
+
+
+def _last_words(folder: Path) -> LastWords:
     try:
-        return Failure.model_validate(json.loads((folder / "termination.json").read_bytes()))
-    except (OSError, ValueError, ValidationError):
-        return _by_exit_code(exit_code, folder / "log.txt")
+        return read_last_words((folder / "termination.json").read_bytes())
+    except OSError:
+        return LastWords()
 
 
 def _by_exit_code(exit_code: int, log: Path) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from autollm.contract.exit_codes import FINAL, FREE
+from autollm.contract.exit_codes import FINAL, FREE, ExitCode
 
 MOST_FAILURES = 3
 """A task that has failed this often after its first attempt is given up."""
@@ -16,6 +16,11 @@ LONGEST_WAIT = timedelta(minutes=1)
 def is_counted(exit_code: int) -> bool:
     """Say whether an end counts as a failure; a worker that saved and stopped because it was asked to has not failed."""
     return exit_code not in FREE
+
+
+def is_death(exit_code: int) -> bool:
+    """Say whether a worker died of what it was doing: killed, crashed or failed unexpectedly, and nothing else is known to be the cause."""
+    return exit_code not in {*FINAL, *FREE, ExitCode.DONE, ExitCode.TEMPORARY}
 
 
 def retry_wait(exit_code: int, failures: int) -> timedelta | None:

@@ -29,6 +29,8 @@ class TaskState:
         slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
         wanted: Of evaluators, since when each slot's present worker was to be at work, where it may have waited for its place.
         size: Of evaluators, how many slots there are.
+        deaths: Of evaluators, by the trial that each was scoring, how those of its workers ended that died of themselves.
+        died_on: Of evaluators whose retries are used up, the trial on which the last one died; empty where it died on none.
         waiting: Why it does not run yet, as a sentence, where it is known: no node has room, its image cannot be pulled.
     """
 
@@ -42,6 +44,8 @@ class TaskState:
     slots: Mapping[int, datetime] = field(default_factory=dict)
     wanted: Mapping[int, datetime] = field(default_factory=dict)
     size: int = 1
+    deaths: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+    died_on: str = ""
     waiting: str = ""
 
 

@@ -110,7 +110,7 @@ class MergeTrialStatus(Model):
         None, description="Paired differences to the trials it is compared with."
     )
     failure: Failure | None = Field(
-        None, description="Written once, by the evaluator in place of a result or by the planner past the deadline."
+        None, description="Written once: by the evaluator in place of a result, or by the planner where evaluators hang or die on it."
     )
 
     @property

@@ -22,6 +22,7 @@ from autollm_runtime.worker import crew
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
 from autollm_runtime.worker.faults import faults_of
+from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
 from autollm_runtime.worker.ports import cluster_ports, folder_ports
 from autollm_runtime.worker.ranks import SINGLE, Rank, take_rank
@@ -60,18 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return serve(main)
     start_logging()
+    in_hand = InHand(options.termination)
     try:
         rank = take_rank(os.environ)
     except DocumentError as error:
         rank, ending = SINGLE, Ending(ExitCode.USAGE, error.reason, str(error))
     else:
-        ending = _run(options, rank)
+        ending = _run(options, rank, in_hand)
     ending = replace(ending, message=told(ending.message))
     crew_folder = os.environ.get(crew.FOLDER)
     if crew_folder is not None:
         crew.leave(Path(crew_folder), rank.number, ending)  # the launcher writes what they all come to
     elif options.termination is not None and rank.leads:
-        write_termination(options.termination, ending.reason, ending.message)
+        write_termination(options.termination, ending.reason, ending.message, in_hand.trial)
     return int(ending.code)
 
 
@@ -97,7 +99,7 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace, rank: Rank) -> Ending:
+def _run(options: argparse.Namespace, rank: Rank, in_hand: InHand) -> Ending:
     stop = stop_on_signals()
     if crew.FOLDER in os.environ and crew.report_for_work(Path(os.environ[crew.FOLDER]), rank.number):
         stop.set()
@@ -122,7 +124,7 @@ def _run(options: argparse.Namespace, rank: Rank) -> Ending:
             _log.error("the worker cannot begin", extra={"task": task.id, "cause": str(error)})
             return Ending(ExitCode.USAGE, error.reason, str(error))
         work = _load(task.kind, threads)
-        context = Context(reports=ports.reports, trials=ports.trials, scratch=scratch, stop=stop, threads=threads, rank=rank)
+        context = Context(ports.reports, ports.trials, scratch, stop, threads=threads, rank=rank, in_hand=in_hand)
         work(task, context)
     except Exception as error:
         ending = ending_of(error)

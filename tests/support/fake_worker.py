@@ -22,6 +22,7 @@ from autollm.errors import Interrupted
 from autollm.resources.facts import Progress, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
 from autollm_runtime.worker.feed import FolderFeed
+from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.reports import FolderReports
 from autollm_runtime.worker.serve import Server
 from autollm_runtime.worker.stopping import stop_on_signals
@@ -83,13 +84,13 @@ def main(argv: Sequence[str]) -> int:
         Path(options["--termination"]).write_text(json.dumps(termination))
         return int(fault["exit"])
     try:
-        _work(task, objects, artifacts)
+        _work(task, objects, artifacts, InHand(Path(options["--termination"])))
     except Interrupted:
         return ExitCode.STOPPED
     return ExitCode.DONE
 
 
-def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
+def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: InHand) -> None:
     stop = stop_on_signals()
     reports = FolderReports(objects)
 
@@ -116,7 +117,7 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
                 artifacts.log(f"train {task.spec.key}")
             reports.trained(task.training, synthetic.trained(task.spec))
         case EvaluateTask():
-            _evaluate(task, objects, artifacts, work)
+            _evaluate(task, objects, artifacts, in_hand, work)
         case PublishTask():
             work()
             latest = artifacts.latest()
@@ -132,24 +133,25 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts) -> None:
             reports.published(task.run, synthetic.pinned(task, artifacts.revisions()))
 
 
-def _evaluate(task: EvaluateTask, objects: ObjectFolder, artifacts: Artifacts, work: Callable[[], None]) -> None:
+def _evaluate(task: EvaluateTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: InHand, work: Callable[[], None]) -> None:
     feed, reports = FolderFeed(objects), FolderReports(objects)
     while True:
         trial = feed.next(task.slot, task.run)
         if trial is None:
             work()
             continue
-        work()
-        fault = artifacts.fault(f"trial {trial.spec.split} {trial.spec.number} {trial.spec.name or ''}")
-        if fault is not None and fault["exit"] == "hang":
-            time.sleep(3600)
-        if fault is not None:
-            os._exit(int(fault["exit"]))
-        others = {document["metadata"]["name"]: MergeTrial.parse(document) for document in objects.all("MergeTrial")}
-        if (others[trial.metadata.name].status or trial.status) is not None:
-            artifacts.log(f"repeated {trial.metadata.name}")
-        reports.scored(trial.metadata.name, synthetic.result(trial, others))
-        artifacts.log(f"trial {trial.metadata.name}")
+        with in_hand.scoring(trial.metadata.name):
+            work()
+            fault = artifacts.fault(f"trial {trial.spec.split} {trial.spec.number} {trial.spec.name or ''}")
+            if fault is not None and fault["exit"] == "hang":
+                time.sleep(3600)
+            if fault is not None:
+                os._exit(int(fault["exit"]))
+            others = {document["metadata"]["name"]: MergeTrial.parse(document) for document in objects.all("MergeTrial")}
+            if (others[trial.metadata.name].status or trial.status) is not None:
+                artifacts.log(f"repeated {trial.metadata.name}")
+            reports.scored(trial.metadata.name, synthetic.result(trial, others))
+            artifacts.log(f"trial {trial.metadata.name}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ import urllib3
 
 from autollm.contract.pod import MANAGED_BY, MANAGED_BY_LABEL, OWNER_UID, TASK_ANNOTATION, unpack_task
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
+from autollm.contract.termination import TRIAL
 from autollm.resources.facts import PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
 from cluster.connection import APPLY, MERGE, Connection
@@ -44,6 +45,9 @@ class Ending:
 Fault = Callable[[AnyTask, int], Ending | None]
 """Asked before each attempt of a task, with the number of attempts before: an ending in place of the work, or None to do it."""
 
+Killer = Callable[[Mapping[str, Any]], Ending | None]
+"""Asked before each trial: how the worker ends that takes it, or None where it scores it."""
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -66,6 +70,7 @@ class SimulatedPods:
     namespace: str
     seconds: Seconds = lambda what: 0.0
     fault: Fault = lambda task, attempt: None
+    killer: Killer = lambda trial: None
     done: list[str] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     deltas: set[str] = field(default_factory=set)
@@ -260,9 +265,13 @@ class SimulatedPods:
             return
         if waiting := self._waiting.get(slot):
             first = min(waiting.values(), key=lambda trial: (trial["spec"].get("number", 0), trial["metadata"]["name"]))
-            self._busy[slot] = first["metadata"]["name"]
+            name = self._busy[slot] = first["metadata"]["name"]
             pod = self._slots[slot]
-            self._later(self.seconds("trial"), lambda: self._score(slot, pod, first["metadata"]["name"]))
+            if (ending := self.killer(first)) is not None:
+                left = replace(ending, message=json.dumps({TRIAL: name}))
+                self._later(0.0, lambda: self.end(slot[0], pod, left))
+            else:
+                self._later(self.seconds("trial"), lambda: self._score(slot, pod, name))
 
     def _score(self, slot: tuple[str, str, int], pod: str, name: str) -> None:
         namespace = slot[0]

@@ -41,12 +41,19 @@ def job_view(document: Mapping[str, Any]) -> JobView:
         has_ttl=spec.get("ttlSecondsAfterFinished") is not None,
         gpus=_gpus(spec.get("template", {}).get("spec", {}).get("containers") or ()),
         failure=(metadata.get("annotations") or {}).get(FAILURE_ANNOTATION, ""),
+        failed_indexes=_indexes(status.get("failedIndexes") or ""),
     )
 
 
 def moment(text: str | None) -> datetime | None:
     """Return a metav1.Time."""
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _indexes(listed: str) -> frozenset[int]:
+    """Return indexes that the Job controller writes as in `1,3-5,7`."""
+    ends = [part.split("-") for part in listed.split(",") if part]
+    return frozenset(index for first, *last in ends for index in range(int(first), int(last[0] if last else first) + 1))
 
 
 def _gpus(containers: Iterable[Mapping[str, Any]]) -> int:

@@ -26,6 +26,7 @@ class JobView:
         size: How many completions it is to have at the same time: the slots of evaluators.
         outcome: None until the Job controller says Complete or Failed for good.
         reason: Of that condition, or of a Job that is suspended.
+        failed_indexes: Of an Indexed Job, the indexes that were given up.
         gpus: GPUs that each of its pods asks for.
         failure: The annotation in which the operator kept why it failed, since pods go with their nodes; empty where it has not.
     """
@@ -48,6 +49,7 @@ class JobView:
     has_ttl: bool
     gpus: int
     failure: str = ""
+    failed_indexes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -157,15 +157,17 @@ def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
 
 
 def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) -> bool:
-    """Create the Job of the evaluators, or give it as many completions as there are slots."""
+    """Create the Job of the evaluators, in place of one that failed, or give it as many completions as there are slots."""
     parent, template = subject.parent, action.template
     job = hands.cache.job(parent.namespace, template.id)
     if job is not None and job.owner == parent.owner and job.outcome is None and not job.deleting and job.size != action.size:
         patch = {"metadata": {"uid": job.uid}, **resize_patch(action.size)}
         # What admission control sets back to what it was is not asked for again before something happens.
         return bool(hands.cache.put(JOBS, hands.api.patch(JOBS, parent.namespace, job.name, patch)))
-    if (known := _known_job(hands, parent.owner, parent, template.id)) is not None:
-        return known
+    if job is not None and job.owner == parent.owner:
+        if job.outcome != "Failed" or job.deleting:
+            return False
+        hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Background")
     try:
         document = build_evaluators(
             template,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from autollm.contract.exit_codes import FREE, ExitCode
+from autollm.contract.termination import read_last_words
 from autollm.resources.metadata import Failure
 from autollm_operator.cache.pods import one_line
 from autollm_operator.cache.views import JobView, PodView
@@ -20,23 +18,30 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 def failure_of_job(job: JobView, pods: Sequence[PodView]) -> Failure:
     """Return why a Job failed: as it was kept when it did, or else as its pods tell."""
-    if job.failure and (kept := _said(job.failure)) is not None:
+    if (kept := read_last_words(job.failure).failure) is not None:
         return kept
-    section = f"workers.{SECTIONS.get(job.task, job.task)}"
     if job.reason == "DeadlineExceeded":
-        return Failure(
-            reason="DeadlineExceeded", message=f"It took longer than {section}.deadline allows; raise it to go on from what was saved."
-        )
+        message = f"It took longer than {_section(job)}.deadline allows; raise it to go on from what was saved."
+        return Failure(reason="DeadlineExceeded", message=message)
     pod = deciding_pod(job, pods)
     if pod is None:
         message = f"The Job {job.name} failed ({job.reason}: {one_line(job.message)}), and no pod of it is left that could tell why."
         return Failure(reason="JobFailed", message=message)
-    return _said(pod.termination) or _seen(pod, section)
+    return failure_of_pod(job, pod)
+
+
+def failure_of_pod(job: JobView, pod: PodView) -> Failure:
+    """Return why a pod of a Job failed: as its worker said, or else as Kubernetes saw it."""
+    return read_last_words(pod.termination).failure or _seen(pod, _section(job))
 
 
 def deciding_pod(job: JobView, pods: Sequence[PodView]) -> PodView | None:
-    """Return the pod whose end decided that of its Job: the one that Kubernetes names, or else the last one that failed by itself."""
+    """Return the pod whose end decided that of its Job: the one that Kubernetes names, or else the last one that failed by itself.
+
+    Of a Job that gave an index up, one of that index: the others were stopped because of it, and may have ended later.
+    """
     named = next((pod for pod in pods if pod.phase == "Failed" and f"/{pod.name} " in f"{job.message} "), None)
+    pods = [pod for pod in pods if pod.index in job.failed_indexes] or pods
     return named or last_failed([pod for pod in pods if not pod.disrupted and pod.exit_code not in FREE]) or last_failed(pods)
 
 
@@ -45,12 +50,8 @@ def last_failed(pods: Sequence[PodView]) -> PodView | None:
     return max((pod for pod in pods if pod.phase == "Failed"), key=lambda pod: pod.finished or NEVER, default=None)
 
 
-def _said(text: str) -> Failure | None:
-    """Return what a worker left; anything may be written there, and nothing but a failure is believed."""
-    try:
-        return Failure.model_validate(json.loads(text))
-    except (ValueError, ValidationError, RecursionError):
-        return None
+def _section(job: JobView) -> str:
+    return f"workers.{SECTIONS.get(job.task, job.task)}"
 
 
 def _seen(pod: PodView, section: str) -> Failure:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from autollm.plan.snapshot import Phase, TaskKind, TaskState
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.views import JobView, PodView
+from autollm_operator.reconcile.deaths import deaths_by_trial, last_died_on
 from autollm_operator.reconcile.failures import deciding_pod, failure_of_job, last_failed
 
 KINDS: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evaluate": "Evaluate", "publish": "Publish", "pin": "Pin"}
@@ -64,6 +65,8 @@ def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskStat
         slots={pod.index: pod.started for pod in at_work if pod.started is not None},
         wanted={pod.index: pod.created for pod in at_work if pod.created is not None},
         size=job.size,
+        deaths=deaths_by_trial(job, pods) if job.task == "evaluate" else {},
+        died_on=last_died_on(job, pods) if job.task == "evaluate" and phase == "Failed" else "",
         waiting=_waiting(job, pods, now) if phase == "Running" else "",
     )
 

@@ -50,6 +50,13 @@ def run_evaluate(task: EvaluateTask, context: Context) -> None:
 def _score(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
     name = trial.metadata.name
     evaluator.prepare(trial.spec)
+    # Loading and preparing concern every trial: only what kills the worker from here on may be this one's doing.
+    with context.in_hand.scoring(name):
+        _outcome(evaluator, trial, context)
+
+
+def _outcome(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
+    name = trial.metadata.name
     try:
         result = evaluator.score(trial, context.check_stop)
     except (Interrupted, TemporaryError, OutOfMemoryError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autollm.errors import Interrupted
 from autollm_runtime.worker.feed import TrialFeed
+from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.ranks import SINGLE, Rank
 from autollm_runtime.worker.reports import Reports
 
@@ -18,7 +19,7 @@ class Context:
 
     `scratch` is a folder of the task's own, kept from one attempt to the next and of no value once it is done. `stop` is
     set when the task is asked to save and end. `threads` is how many threads it may compute with. `rank` is this process's place
-    among several that train together.
+    among several that train together. `in_hand` is where the trial is noted that is being scored.
     """
 
     reports: Reports
@@ -27,6 +28,7 @@ class Context:
     stop: threading.Event
     threads: int
     rank: Rank = SINGLE
+    in_hand: InHand = field(default_factory=InHand)
 
     def check_stop(self) -> None:
         """Raise Interrupted if the task was asked to stop; to be called where what was done is saved."""

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.termination import MESSAGE, REASON, TERMINATION_BYTES, TRIAL
 from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError
-
-TERMINATION_BYTES = 4096
-"""What Kubernetes keeps of a container's termination message."""
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OUT_OF_MEMORY = ("defaultcpuallocator: can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
@@ -77,17 +75,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
 
 
-def write_termination(path: Path, reason: str, message: str) -> None:
-    """Write the termination file, in place because Kubernetes mounts it, the message cut so that the whole fits 4096 bytes."""
-    if len(_encode(reason, message)) > TERMINATION_BYTES:
-        too_long = bisect_right(range(len(message)), TERMINATION_BYTES, key=lambda length: len(_encode(reason, message[:length] + "…")))
+def write_termination(path: Path, reason: str, message: str, trial: str = "") -> None:
+    """Write the termination file, in place because Kubernetes mounts it, the message cut so that the whole fits 4096 bytes.
+
+    `trial` is the name of the trial that was being scored, if one was.
+    """
+
+    def encoded(message: str) -> bytes:
+        document = {REASON: reason, MESSAGE: message} | ({TRIAL: trial} if trial else {})
+        return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+    if len(encoded(message)) > TERMINATION_BYTES:
+        too_long = bisect_right(range(len(message)), TERMINATION_BYTES, key=lambda length: len(encoded(message[:length] + "…")))
         message = message[: too_long - 1] + "…"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_encode(reason, message))
-
-
-def _encode(reason: str, message: str) -> bytes:
-    return json.dumps({"reason": reason, "message": message}, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    path.write_bytes(encoded(message))
 
 
 def _of(code: ExitCode, error: AutoLLMError) -> Ending:

@@ -13,7 +13,7 @@ import torch
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.errors import InputError, IntegrityError, Interrupted, TemporaryError
-from autollm.resources.merge_trial import MergeTrial
+from autollm.resources.merge_trial import MergeTrial, MergeTrialSpec
 from autollm.store import Stat
 from autollm.store.folder import FolderStore
 from autollm_runtime.delta import read_delta
@@ -264,6 +264,24 @@ class TestWhatEndsTheTask:
         with pytest.raises(TemporaryError):
             run_evaluate(landscape.task, context_of(landscape, tmp_path / "scratch"))
         assert landscape.outcome("t") == {}
+
+    def test_what_kills_it_is_known_to_have_come_with_the_trial_or_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Items that cannot be read concern every trial, and none is to blame."""
+        landscape = make_landscape(tmp_path)
+        landscape.trial("t")
+        context = context_of(landscape, tmp_path / "scratch")
+        noted: list[str] = []
+        prepare = Evaluator.prepare
+
+        def prepared(evaluator: Evaluator, spec: MergeTrialSpec) -> None:
+            noted.append(context.in_hand.trial)
+            prepare(evaluator, spec)
+
+        monkeypatch.setattr(Evaluator, "prepare", prepared)
+        before_scoring(monkeypatch, lambda: noted.append(context.in_hand.trial))
+        with pytest.raises(Interrupted):
+            run_evaluate(landscape.task, context)
+        assert [*noted, context.in_hand.trial] == ["", "t", ""]
 
     def test_a_stop_between_two_batches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         landscape = make_landscape(tmp_path)

@@ -172,10 +172,19 @@ class TestFailure:
         assert folder.work.count("prepare") == 1
 
     def test_an_evaluator_that_dies_finds_its_trial_again(self, folder: Folder) -> None:
-        folder.faults({"match": "trial Search 1 ", "exit": 137, "times": 2})
+        folder.faults({"match": "trial Search 1 ", "exit": 137})
         assert folder.run()[0] == 0
         assert folder.work.count("trial") == 9
         assert folder.status["trials"] == {"total": 4, "succeeded": 4, "failed": 0, "running": 0}
+
+    def test_candidates_that_kill_every_evaluator_fail_alone(self, folder: Folder) -> None:
+        folder.faults(*({"match": f"trial Search {number} ", "exit": 137, "times": 9} for number in (1, 3)))
+        assert folder.run()[0] == 0
+        assert folder.status["trials"] == {"total": 4, "succeeded": 2, "failed": 2, "running": 0}
+        trials = ObjectFolder(folder.root / "run" / "objects").all("MergeTrial")
+        failures = {trial["spec"]["number"]: trial["status"]["failure"] for trial in trials if "failure" in trial["status"]}
+        assert {number: failure["reason"] for number, failure in failures.items()} == {1: "EvaluatorDied", 3: "EvaluatorDied"}
+        assert failures[1]["message"].startswith("2 evaluators died one after the other while scoring it (Killed): ")
 
     def test_the_death_of_the_server_is_nobodys_failure(self, folder: Folder) -> None:
         process = folder.start(seconds=0.2)

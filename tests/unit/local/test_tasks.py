@@ -55,7 +55,9 @@ class Setting:
             self.tasks.ensure(task(name))
         self.tasks.start_due()
 
-    def end(self, name: str, code: int, *, reason: str | None = None, lost: bool = False) -> None:
+    def end(self, name: str, code: int, *, reason: str | None = None, lost: bool = False, trial: str = "") -> None:
+        if trial:
+            (self.folder.tasks / name / "termination.json").write_text(json.dumps({"trial": trial}))
         if reason is not None:
             termination = json.dumps({"reason": reason, "message": "Told."})
             (self.folder.tasks / name / "termination.json").write_text(termination)
@@ -238,6 +240,38 @@ class TestEvaluators:
         assert state.failure is not None
         assert (state.phase, state.failure.reason) == ("Failed", "DigestMismatch")
         assert setting.server.signals == [("demo-evaluate-1", signal.SIGTERM)]
+
+    def test_those_that_die_on_a_trial_tell_of_it_and_are_started_again(self, setting: Setting, tmp_path: Path) -> None:
+        setting.tasks.ensure_evaluators(evaluators(), 2)
+        setting.tasks.start_due()
+        for trial in ("first", "second", "third"):
+            for wait in (1.0, 2.0):
+                setting.end("demo-evaluate-1", ExitCode.KILLED, trial=trial)
+                assert setting.tasks.start_due() == pytest.approx(wait)
+                setting.time += wait
+                setting.tasks.start_due()
+        told = setting.state("demo-evaluate")
+        assert told.phase == "Running"
+        assert {trial: [death.reason for death in died] for trial, died in told.deaths.items()} == {
+            trial: ["Killed", "Killed"] for trial in ("first", "second", "third")
+        }
+        again = Setting(tmp_path)
+        again.tasks.ensure_evaluators(evaluators(), 2)
+        assert again.state("demo-evaluate").deaths == told.deaths
+
+    @pytest.mark.parametrize(("code", "lost"), [(ExitCode.STOPPED, False), (ExitCode.TEMPORARY, False), (ExitCode.KILLED, True)])
+    def test_what_ends_them_otherwise_is_no_trials_doing(self, setting: Setting, code: int, lost: bool) -> None:
+        setting.tasks.ensure_evaluators(evaluators(), 1)
+        setting.tasks.start_due()
+        setting.end("demo-evaluate-0", code, lost=lost, trial="first")
+        assert setting.state("demo-evaluate").deaths == {}
+
+    def test_nor_is_what_hangs_until_it_is_killed(self, setting: Setting) -> None:
+        setting.tasks.ensure_evaluators(evaluators(), 1)
+        setting.tasks.start_due()
+        setting.tasks.replace("demo-evaluate", 0)
+        setting.end("demo-evaluate-0", ExitCode.KILLED, trial="first")
+        assert setting.state("demo-evaluate").deaths == {}
 
     def test_one_that_ends_well_but_unasked_is_started_again(self, setting: Setting) -> None:
         setting.tasks.ensure_evaluators(evaluators(), 1)

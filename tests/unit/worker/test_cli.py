@@ -68,6 +68,16 @@ def test_a_task_that_fails_by_its_input(tmp_path: Path, program: Program) -> Non
     assert run(tmp_path) == (42, {"reason": "NotFound", "message": "there is no revision r1"})
 
 
+def test_a_defect_while_a_trial_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
+    def score(task: AnyTask, context: Context) -> None:
+        with context.in_hand.scoring("demo-a"):
+            raise KeyError("surprise")
+
+    monkeypatch.setattr(sys.modules["a_program_of_the_test"], "work", score)
+    code, end = run(tmp_path)
+    assert (code, end["reason"], end["trial"]) == (1, "InternalError", "demo-a")
+
+
 def test_a_defect(tmp_path: Path, program: Program, caplog: pytest.LogCaptureFixture) -> None:
     program.error = KeyError("surprise")
     code, end = run(tmp_path)

@@ -66,6 +66,21 @@ def test_an_evaluator_is_replaced_in_its_slot(scene: Scene, ending: Ending) -> N
     assert scene.run.status()["trials"] == {"total": 6, "succeeded": 6, "failed": 0, "running": 0}
 
 
+@pytest.mark.parametrize("retries", [3, 0])
+@pytest.mark.timeout(600)
+def test_a_candidate_that_kills_every_worker_that_takes_it_fails_alone(scene: Scene, retries: int) -> None:
+    """With retries left its slot goes on; with none left the evaluators are started again without it."""
+    scene.pods.killer = lambda trial: OUT_OF_MEMORY if trial["spec"]["number"] == 2 and trial["spec"]["split"] == "Search" else None
+    scene.run.apply(workers={"evaluate": {"retries": retries}})
+    scene.run.wait("Succeeded", "True", "Published", seconds=300)
+    assert scene.run.status()["trials"] == {"total": 6, "succeeded": 5, "failed": 1, "running": 0}
+    (killer,) = [trial for trial in scene.run.children("mergetrials") if "failure" in trial["status"]]
+    assert killer["spec"]["number"] == 2
+    assert killer["status"]["failure"]["reason"] == "EvaluatorDied"
+    assert "OOMKilled" in killer["status"]["failure"]["message"]
+    assert max(Counter(scene.pods.done).values()) == 1
+
+
 def test_a_result_stands_although_the_evaluator_before_still_writes(scene: Scene) -> None:
     """An old worker, cut off from its node's control plane, writes late what it made of a trial that was scored since."""
     scene.run.apply()

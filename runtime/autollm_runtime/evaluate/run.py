@@ -12,6 +12,7 @@ from autollm.resources.metadata import Failure
 from autollm.store import open_store
 from autollm_runtime.evaluate.evaluator import Evaluator
 from autollm_runtime.worker.context import Context
+from autollm_runtime.worker.ending import is_device_lost
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ def run_evaluate(task: EvaluateTask, context: Context) -> None:
 
     A candidate that cannot be scored is a failed trial with its reason, and the next one is looked for. What concerns every
     trial ends the task instead, and leaves the trial to the next attempt: base, deltas or items that are damaged or do not
-    fit (InputError), a store that does not answer (TemporaryError), memory for not even one item (OutOfMemoryError).
+    fit (InputError), a store that does not answer (TemporaryError), memory for not even one item (OutOfMemoryError), an accelerator
+    that does nothing more for this process.
     """
     single = context.trials.named(task.trial) if task.trial is not None else None
     if task.trial is not None and single is None:
@@ -67,6 +69,8 @@ def _outcome(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
         _log.warning("the trial failed", extra={"trial": name, "reason": error.reason, "cause": str(error)})
         context.reports.failed_trial(name, Failure(reason=error.reason, message=told(str(error))))
     except Exception as error:
+        if is_device_lost(error):
+            raise  # the next trials would fail, too: another worker finds out whether it is this one's doing
         _log.exception("the trial failed unexpectedly", extra={"trial": name})
         message = f"{type(error).__name__}: {error}; the log of the evaluator has the traceback"
         context.reports.failed_trial(name, Failure(reason="InternalError", message=told(message)))

@@ -15,6 +15,7 @@ from autollm.contract.termination import MESSAGE, REASON, TERMINATION_BYTES, TRI
 from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DEVICE_LOST = ("cuda error: ", "hip error: ")
 _OUT_OF_MEMORY = ("defaultcpuallocator: can't allocate memory", "out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 
@@ -73,6 +74,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Tell whether a computation ended so that the accelerator does nothing more for this process: each later one would fail like it."""
+    told = str(error).lower()
+    return isinstance(error, RuntimeError) and told.startswith(_DEVICE_LOST) and not is_out_of_memory(error)
 
 
 def write_termination(path: Path, reason: str, message: str, trial: str = "") -> None:

@@ -283,6 +283,17 @@ class TestWhatEndsTheTask:
             run_evaluate(landscape.task, context)
         assert [*noted, context.in_hand.trial] == ["", "t", ""]
 
+    def test_an_accelerator_that_does_nothing_more(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every later trial of this process would fail with it."""
+        landscape = make_landscape(tmp_path)
+        landscape.trial("t")
+        landscape.trial("next", number=1)
+        once_before(monkeypatch, RuntimeError("CUDA error: device-side assert triggered"))
+        context = context_of(landscape, tmp_path / "scratch")
+        with pytest.raises(RuntimeError, match="device-side assert"):
+            run_evaluate(landscape.task, context)
+        assert (context.in_hand.trial, landscape.outcome("t"), landscape.outcome("next")) == ("t", {}, {})
+
     def test_a_stop_between_two_batches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         landscape = make_landscape(tmp_path)
         landscape.trial("t")

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from autollm.errors import InputError, IntegrityError, Interrupted, OutOfMemoryError, TemporaryError
 from autollm.store import StoreUnavailableError
-from autollm_runtime.worker.ending import ending_of, write_termination
+from autollm_runtime.worker.ending import ending_of, is_device_lost, write_termination
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,22 @@ def test_every_error_has_its_exit_code(error: Exception, code: int, reason: str)
     ending = ending_of(error)
     assert (int(ending.code), ending.reason, ending.unexpected) == (code, reason, code == 1)
     assert ending.message
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("HIP error: unspecified launch failure"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False),
+        (RuntimeError("CUDA error: out of memory"), False),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+        (ValueError("CUDA error: "), False),
+    ],
+)
+def test_what_an_accelerator_does_not_recover_from(error: Exception, lost: bool) -> None:
+    assert is_device_lost(error) == lost
 
 
 @given(st.text(max_size=50), st.integers(0, 3000), st.sampled_from(["x", "ü", "漢", "😀", '"', "\n", "\udc80"]))

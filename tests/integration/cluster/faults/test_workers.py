@@ -81,6 +81,16 @@ def test_a_candidate_that_kills_every_worker_that_takes_it_fails_alone(scene: Sc
     assert max(Counter(scene.pods.done).values()) == 1
 
 
+@pytest.mark.timeout(600)
+def test_evaluators_that_die_before_they_take_a_trial_end_the_run_after_their_retries(scene: Scene) -> None:
+    scene.pods.fault = first("Evaluate", KILLED, 99)
+    scene.run.apply(workers={"evaluate": {"retries": 1}})
+    scene.run.wait("Succeeded", "False", "Killed", seconds=300)
+    assert "workers.evaluate.resources.requests.memory" in scene.run.message("Succeeded")
+    assert len(scene.run.pods("evaluate")) <= 4, "two slots, each with one retry"
+    assert not [trial for trial in scene.run.children("mergetrials") if "failure" in trial.get("status", {})]
+
+
 def test_a_result_stands_although_the_evaluator_before_still_writes(scene: Scene) -> None:
     """An old worker, cut off from its node's control plane, writes late what it made of a trial that was scored since."""
     scene.run.apply()

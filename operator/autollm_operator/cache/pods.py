@@ -48,6 +48,8 @@ def pod_view(document: Mapping[str, Any]) -> PodView:
         termination=ended.get("message", "")[:LONGEST_TERMINATION],
         disrupted=held.get("DisruptionTarget", {}).get("status") == "True" or reason in DISRUPTIONS,
         message=one_line(status.get("message", "")),
+        node=intern(spec.get("nodeName", "")),
+        gone_by=moment(metadata.get("deletionTimestamp")),
     )
 
 

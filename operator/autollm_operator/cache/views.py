@@ -66,6 +66,8 @@ class PodView:
         termination: What the worker left in its termination message.
         disrupted: Whether it was preempted, evicted or lost with its node.
         message: What Kubernetes said of its end, such as what the node that evicted it was low on.
+        node: Where it was placed; empty where it was not.
+        gone_by: Of one that is being deleted, when its grace period is over.
     """
 
     namespace: str
@@ -85,3 +87,5 @@ class PodView:
     termination: str
     disrupted: bool
     message: str = ""
+    node: str = ""
+    gone_by: datetime | None = None

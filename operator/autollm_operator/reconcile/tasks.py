@@ -16,6 +16,9 @@ KINDS: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evalua
 PODS_APPEAR = timedelta(seconds=30)
 """How long the Job controller may take to make a pod before something is in its way: a quota, or what the namespace admits."""
 
+LATE = timedelta(minutes=1)
+"""How much longer than its grace period a pod may take to be gone: after that, its node is not there to say that it has ended."""
+
 
 def task_states(cache: Cache, owners: Iterable[str], generation: int, now: datetime) -> Iterator[TaskState]:
     """Yield the state of every task whose Job one of these owners controls.
@@ -36,9 +39,15 @@ def jobs_of(cache: Cache, uid: str) -> Iterator[JobView]:
 
 
 def next_look(cache: Cache, jobs: Iterable[JobView], now: datetime) -> timedelta | None:
-    """Return after what time a Job that has no pod yet has something in its way, of which no event tells; None where there is none."""
-    waiting = (job for job in jobs if job.outcome is None and not job.deleting and not job.suspended and not cache.pods(job.uid))
-    looks = [job.started + PODS_APPEAR - now for job in waiting if job.started is not None]
+    """Return after what time a Job that has no pod yet, or one that does not go, waits for something of which no event tells."""
+    looks: list[timedelta] = []
+    for job in jobs:
+        if job.outcome is not None or job.suspended:
+            continue
+        pods = cache.pods(job.uid)
+        looks += [pod.gone_by + LATE - now for pod in pods if pod.gone_by is not None]
+        if not pods and not job.deleting and job.started is not None:
+            looks.append(job.started + PODS_APPEAR - now)
     return min((look for look in looks if look > timedelta(0)), default=None)
 
 
@@ -78,16 +87,23 @@ def _at_work(pods: Iterable[PodView]) -> list[PodView]:
 
 
 def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
+    pods = tuple(pods)
+    leaving = [pod for pod in pods if pod.gone_by is not None and pod.phase in ("Pending", "Running")]
+    for pod in leaving:
+        if pod.gone_by is not None and pod.gone_by + LATE <= now:
+            lost = f"Its pod {pod.name} is being deleted, and its node {pod.node} does not say that it has ended"
+            return f"{lost}: if that node is lost for good, `kubectl delete node {pod.node}` lets another pod begin."
     if job.deleting:
         return "It saves what it has and stops."
     if job.suspended:
         return f"It is queued: the Job {job.name} is suspended until its turn comes."
-    pods = tuple(pods)
     present = [pod for pod in pods if not pod.deleting and pod.phase in ("Pending", "Running")]
     if any(pod.phase == "Running" for pod in present):
         return ""
     if present:
         return next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
+    if leaving:
+        return f"Its pod {leaving[0].name} saves what it has and stops; Kubernetes then makes another."
     if (last := last_failed(pods)) is not None:
         ended = f"exit code {last.exit_code}" if last.exit_code is not None else "no exit code"
         return f"Its pod {last.name} ended with {ended} ({last.ended_because}); Kubernetes makes another, later each time."

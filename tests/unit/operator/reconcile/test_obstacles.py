@@ -10,7 +10,7 @@ import pytest
 
 from autollm.contract.pod import MANAGED_BY_LABEL
 from autollm_operator.api.port import ApiError, ForbiddenError, InvalidError
-from autollm_operator.api.resources import JOBS, RUNS, TRAININGS, TRIALS, Resource
+from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.settings import Settings
 from support.cluster_world import NAMESPACE, ClusterWorld, remote_run
 from support.fake_api import Call, When
@@ -49,6 +49,21 @@ class TestAJobWithoutPods:
         world.reconcile()
         wait(world, minutes=1)
         assert f"The Job {name} has no pod" in world.message("Reconciling")
+        assert world.looks == {}
+
+
+class TestAPodOnALostNode:
+    def test_is_told_although_nothing_happens_any_more(self) -> None:
+        world = started()
+        (job,) = world.jobs("prepare")
+        pod = world.start_pod(job)["metadata"]
+        world.api.patch(PODS, NAMESPACE, pod["name"], {"spec": {"nodeName": "node-7"}})
+        world.api.holds = lambda resource, document: resource == PODS
+        world.api.delete(PODS, NAMESPACE, pod["name"], uid=pod["uid"], grace_seconds=30)
+        world.reconcile()
+        assert "saves what it has" in world.message("Reconciling")
+        wait(world, minutes=2)
+        assert f"Its pod {pod['name']} is being deleted, and its node node-7 does not say that it has ended" in world.message("Reconciling")
         assert world.looks == {}
 
 

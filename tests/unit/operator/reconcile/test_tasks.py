@@ -32,6 +32,13 @@ def named(document: Document, name: str, finished: str = "2026-01-01T10:30:00Z")
     return document
 
 
+def leaving(gone_by: str, phase: str = "Running") -> Document:
+    document = pod_with({"running": {"startedAt": "2026-01-01T10:00:00Z"}}, phase)
+    document["metadata"]["deletionTimestamp"] = gone_by
+    document["spec"]["nodeName"] = "node-7"
+    return document
+
+
 def state(document: Document, *pods: Document) -> TaskState:
     return task_state(job_view(document), [pod_view(one) for one in pods], NOW)
 
@@ -95,6 +102,12 @@ class TestWaiting:
             (job(), [ended(137, "OOMKilled")], "ended with exit code 137 (OOMKilled); Kubernetes makes another"),
             (job(metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}), [], "stops"),
             (job_with(OUT_OF_RETRIES), [], ""),
+            (job(), [leaving("2026-01-01T10:06:00Z")], "saves what it has and stops; Kubernetes then makes another"),
+            (job(), [leaving("2026-01-01T10:04:01Z")], "saves what it has and stops"),
+            (job(), [leaving("2026-01-01T10:04:00Z")], "`kubectl delete node node-7` lets another pod begin"),
+            (job(), [leaving("2026-01-01T10:04:00Z", "Failed")], "ended with no exit code"),
+            (job(metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}), [leaving("2026-01-01T10:04:00Z")], "kubectl delete node node-7"),
+            (job(), [leaving("2026-01-01T10:04:00Z"), pod_with({"running": {}}, "Running")], "kubectl delete node node-7"),
         ],
     )
     def test_what_for(self, document: Document, pods: list[Document], told: str) -> None:

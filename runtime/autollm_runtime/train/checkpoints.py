@@ -19,6 +19,9 @@ from autollm.store.objects import download_verified
 
 _log = logging.getLogger(__name__)
 
+_NEVER_READ = "training_args.bin"
+"""What trainers save besides, a pickle of any objects: nobody goes on from it."""
+
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
@@ -98,7 +101,7 @@ class Checkpoints:
         earlier = self.newest()
         prefix = f"{self._prefix}{trained.step}-{uuid.uuid4().hex[:8]}/"
         files = []
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _NEVER_READ):
             name = path.relative_to(folder).as_posix()
             self._store.upload(path, prefix + name)
             files.append(StoredFile(name=name, digest=digest_file(path), size=path.stat().st_size))

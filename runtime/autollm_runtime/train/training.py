@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +17,19 @@ from autollm.contract.tasks import TrainTask
 from autollm.errors import Interrupted
 from autollm.resources.facts import DeltaFact
 from autollm.store import Store
-from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Trained
+from autollm_runtime.train.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, Trained
 from autollm_runtime.train.examples import Example
 from autollm_runtime.train.learner import make_learner
 from autollm_runtime.train.outcome import publish_trained
 from autollm_runtime.train.peers import Alone, Peers, first_on_node
+from autollm_runtime.train.pickles import fault_of_pickles
 from autollm_runtime.train.schedule import MicroBatches, Step
 from autollm_runtime.train.settings import trainer_settings
 from autollm_runtime.train.trainers import PairTrainer, TokenTrainer, step_collator, step_data
 from autollm_runtime.train.watch import Watch
 from autollm_runtime.worker.context import Context
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,17 @@ class Training:
     def _resumed(self) -> tuple[Path | None, Trained]:
         """Return the folder of the newest checkpoint and what had been done then; every process goes on from the same, or none does."""
         newest = self.peers.from_leader(self.checkpoints.newest)
-        folder = first_on_node(self.peers, lambda: self.checkpoints.fetch(newest) if newest is not None else None)
+        folder = first_on_node(self.peers, lambda: self._fetched(newest) if newest is not None else None)
         whole = self.peers.together(lambda: float(folder is not None)).value == self.peers.rank.size
         return (folder, newest.trained) if whole and newest is not None else (None, Trained())
+
+    def _fetched(self, checkpoint: Checkpoint) -> Path | None:
+        """Return the folder with a checkpoint; None where it is damaged, or could run code."""
+        folder = self.checkpoints.fetch(checkpoint)
+        if folder is not None and (fault := fault_of_pickles(folder)):
+            _log.warning("the checkpoint is not used, the training starts again: %s", fault)
+            return None
+        return folder
 
     def trainer(self, micro: MicroBatches) -> TokenTrainer | PairTrainer:
         """Return a trainer over the planned steps, its model at the start."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from autollm.contract import layout
+from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import DeltaManifest
 from autollm.contract.tasks import TrainTask
 from autollm.errors import Interrupted
@@ -83,6 +86,55 @@ def trained(bench: Bench, task: TrainTask) -> tuple[DeltaManifest, dict[str, tor
             assert path is not None
             tensors |= load_file(path)
     return manifest, tensors
+
+
+class RunsCode:
+    """What makes a file as soon as it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self._proof,)
+
+
+def poison(bench: Bench, key: str, name: str, content: bytes) -> None:
+    """Put a file into the checkpoint of a training, in place of one of that stem, with the digest that it has."""
+    place = next(found for found in bench.store.list(layout.checkpoint_prefix(key)) if found.endswith("manifest.json"))
+    manifest = json.loads(bench.store.read(place))
+    kept = [file for file in manifest["files"] if Path(file["name"]).stem != Path(name).stem]
+    assert len(kept) == len(manifest["files"]) - 1, f"no checkpoint has a {name}"
+    bench.store.delete(manifest["prefix"] + name)
+    bench.store.write(manifest["prefix"] + name, content)
+    manifest["files"] = [*kept, {"name": name, "digest": digest_bytes(content), "size": len(content)}]
+    bench.store.write(place, json.dumps(manifest).encode())
+
+
+def saved(content: object) -> bytes:
+    """As PyTorch writes it: a ZIP file with a pickle in it."""
+    written = io.BytesIO()
+    torch.save(content, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.bin"])
+@pytest.mark.parametrize("form", [pickle.dumps, saved], ids=["a pickle", "as PyTorch writes it"])
+def test_code_in_a_checkpoint_is_not_run(bench: Bench, tmp_path: Path, name: str, form: Callable[[object], bytes]) -> None:
+    """Whoever can write to the bucket can give it any digest: the training begins anew, and the code stays bytes."""
+    task, stop, proof = sft(bench), threading.Event(), tmp_path / "proof"
+    _ASKED.clear()
+    with pytest.raises(Interrupted):
+        train_delta(task, bench.context("one", stop)[0], Limits(ThenStop(stop=stop, steps=1)))
+    content = form({"state": RunsCode(proof)})
+    pickle.loads(pickle.dumps(RunsCode(proof)))
+    assert proof.exists(), "unpickled, it does run"
+    proof.unlink()
+    poison(bench, task.spec.key, name, content)
+    context, reports = bench.context("two")
+    run_train(task, context)
+    assert not proof.exists()
+    assert reports.delta is not None
+    assert next(iter(reports.heard)).step == 1
 
 
 def assert_like_unbroken(bench: Bench, task: TrainTask, tmp_path: Path) -> None:

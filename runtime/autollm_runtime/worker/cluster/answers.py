@@ -15,7 +15,7 @@ WORKER_ROLE = "autollm-worker"
 _LONGEST = 1024
 _LONGEST_RETRY_AFTER = 60.0
 _UNKNOWN_FIELD = re.compile(r"(?:failed to create typed patch object \(.*?\)|strict decoding error): (.+)", re.DOTALL)
-"""How API servers say it of a field that is applied, with status 500, and of one that is patched, with 422 and the whole object before it."""
+"""How API servers say it of a field that is applied, with status 500, and of one that is patched, with 422 after the whole object."""
 
 _LATER = frozenset({401, 408, 429})
 """Besides 5xx. 401 too: a token is renewed in its file every hour, and one that has just run out is replaced within a minute."""

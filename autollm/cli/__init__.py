@@ -77,7 +77,8 @@ def _load(point: EntryPoint) -> click.Command:
             raise
         extra = point.module.partition(".")[0].removeprefix("autollm_")
         raise click.UsageError(
-            f"`autollm {point.name}` needs the package {package!r}, which is not installed: pip install 'autollm[{extra}]'"
+            f"`autollm {point.name}` needs the package {package!r}, which is not installed: "
+            f"in AutoLLM's repository, pip install '.[{extra}]'"
         ) from error
     if not isinstance(command, click.Command):
         raise TypeError(f"the entry point {point.name} of the group {GROUP} is not a click command: {point.value}")

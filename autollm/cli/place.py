@@ -23,6 +23,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("dt", "deltatraining", "deltatrainings"), "DeltaTraining"),
     **dict.fromkeys(("mt", "mergetrial", "mergetrials"), "MergeTrial"),
 }
+_INSTALL = "in AutoLLM's repository, pip install '.[operator]'"
 _OBJECT = re.compile(r"([a-z]+)(?:\.autollm\.dev)?/([a-z0-9][-.a-z0-9]*)")
 
 
@@ -122,9 +123,9 @@ def _open(namespace: str | None, context: str | None) -> Cluster:
         try:
             opened: Cluster = point.load()(namespace, context)
         except ModuleNotFoundError as error:
-            raise click.UsageError(f"looking into a cluster needs the package {error.name!r}: pip install 'autollm[operator]'") from error
+            raise click.UsageError(f"looking into a cluster needs the package {error.name!r}: {_INSTALL}") from error
         return opened
-    raise click.UsageError("looking into a cluster needs the operator's package: pip install 'autollm[operator]'")
+    raise click.UsageError(f"looking into a cluster needs the operator's package: {_INSTALL}")
 
 
 def in_a_cluster(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,7 +40,7 @@ def worker_program() -> list[str]:
     beside = Path(sys.executable).with_name(PROGRAM)
     found = str(beside) if beside.exists() else shutil.which(PROGRAM)
     if found is None:
-        raise WorkerProgramError(f"the program {PROGRAM} is not installed: pip install 'autollm[runtime]'")
+        raise WorkerProgramError(f"the program {PROGRAM} is not installed: in AutoLLM's repository, pip install '.[runtime]'")
     return [found]
 
 

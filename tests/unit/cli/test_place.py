@@ -116,7 +116,7 @@ def test_without_the_operators_package_the_extra_is_named(monkeypatch: pytest.Mo
     monkeypatch.setattr(autollm.cli.place, "entry_points", lambda *, group: [])
     result = call("status", "alr/quickstart")
     assert result.exit_code == 2
-    assert "pip install 'autollm[operator]'" in result.stderr
+    assert "pip install '.[operator]'" in result.stderr
 
 
 def test_a_folder_needs_no_retry(tmp_path: Path) -> None:

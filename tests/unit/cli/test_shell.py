@@ -117,7 +117,7 @@ def test_a_command_whose_packages_are_missing_says_what_to_install(monkeypatch: 
     result = CliRunner().invoke(main, ["probe"])
     assert result.exit_code == 2
     assert "needs the package 'torch'" in result.output
-    assert "pip install 'autollm[runtime]'" in result.output
+    assert "pip install '.[runtime]'" in result.output
 
 
 def test_what_is_no_command_is_a_mistake_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,8 @@ class Cache:
         self._trials: Table[Parsed[MergeTrial]] = Table()
         self._jobs: Table[JobView] = Table()
         self._pods: Table[PodView] = Table()
-        # Trials that somebody made by hand and that have no outcome, by the run that they name: they wait for its deltas.
-        self._by_hand: dict[tuple[str, str], set[str]] = {}
+        # Names of the trials that somebody made by hand, by the run that they name.
+        self._by_hand: dict[tuple[str, str], dict[str, None]] = {}
         self._kinds = {
             RUNS: _Kind(self._runs, parse_run, self._wakes_of_run),
             TRAININGS: _Kind(self._trainings, parse_training, self._wakes_of_training, without_progress),
@@ -93,6 +93,14 @@ class Cache:
             woken |= self._forget(kind, row.namespace, row.name, row.uid, row.version)
         return woken
 
+    def forget(self, namespace: str) -> None:
+        """Know nothing of a namespace that nobody tells of any more; what is told of it again is taken, whether it has changed or not."""
+        with self._lock:
+            for kind in self._kinds.values():
+                kind.table.forget(namespace)
+            for run in [run for run in self._by_hand if run[0] == namespace]:
+                del self._by_hand[run]
+
     def run(self, key: Key) -> Parsed[AutoLLMRun] | None:
         """Return a run."""
         with self._lock:
@@ -123,6 +131,12 @@ class Cache:
         with self._lock:
             return Children(self._trainings.of(run_uid), self._trials.of(run_uid))
 
+    def trials_by_hand(self, namespace: str, run: str) -> tuple[Parsed[MergeTrial], ...]:
+        """Return the trials that name a run and that it did not make."""
+        with self._lock:
+            found = (self._trials.get(namespace, name) for name in self._by_hand.get((namespace, run), ()))
+            return tuple(trial for trial in found if trial is not None)
+
     def jobs(self, owner_uid: str) -> tuple[JobView, ...]:
         """Return the Jobs that a run, a training or a trial controls."""
         with self._lock:
@@ -146,6 +160,8 @@ class Cache:
             if not kind.table.put(row):
                 return NOBODY
             if kind.table is self._trials:
+                if old is not None:
+                    self._unfile_by_hand(old)
                 self._file_by_hand(row)
             if old is None:
                 return kind.wakes(row)
@@ -158,22 +174,26 @@ class Cache:
             gone = kind.table.drop(namespace, name, uid, version)
             if gone is None:
                 return NOBODY
-            if kind.table is self._trials and gone.value is not None:
-                self._by_hand.get((namespace, gone.value.spec.run), set()).discard(name)
+            if kind.table is self._trials:
+                self._unfile_by_hand(gone)
             return kind.wakes(gone)
 
     def _file_by_hand(self, row: Parsed[MergeTrial]) -> None:
         if row.value is None or is_of_a_run(row.owner):
             return
-        waiting = self._by_hand.setdefault((row.namespace, row.value.spec.run), set())
-        if is_pending(row.value):
-            waiting.add(row.name)
-        else:
-            waiting.discard(row.name)
+        self._by_hand.setdefault((row.namespace, row.value.spec.run), {})[row.name] = None
+
+    def _unfile_by_hand(self, row: Parsed[MergeTrial]) -> None:
+        run = (row.namespace, row.value.spec.run if row.value is not None else "")
+        if (names := self._by_hand.get(run)) is not None:
+            names.pop(row.name, None)
+            if not names:
+                del self._by_hand[run]
 
     def _wakes_of_run(self, row: Parsed[AutoLLMRun]) -> frozenset[Key]:
-        waiting = self._by_hand.get((row.namespace, row.name), ())
-        return frozenset({_key(RUNS, row), *(Key(TRIALS.kind, row.namespace, name) for name in waiting)})
+        # Those without an outcome wait for its deltas.
+        waiting = (trial for trial in self.trials_by_hand(row.namespace, row.name) if trial.value is not None and is_pending(trial.value))
+        return frozenset({_key(RUNS, row), *(_key(TRIALS, trial) for trial in waiting)})
 
     def _wakes_of_training(self, row: Parsed[DeltaTraining]) -> frozenset[Key]:
         return self._wakes_of_child(TRAININGS, row)

@@ -15,6 +15,7 @@ from autollm.resources.run import AutoLLMRun
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.metrics import series as s
+from autollm_operator.metrics.by_hand import by_hand_samples
 from autollm_operator.metrics.standing import standing_samples
 from autollm_operator.metrics.trials import TrialSums
 from autollm_operator.metrics.work import ObservedJob, gpu_samples, job_samples, reused
@@ -45,6 +46,10 @@ class Runs(Protocol):
 
     def children(self, run_uid: str) -> Children:
         """Return the trainings and the trials of a run."""
+        ...
+
+    def trials_by_hand(self, namespace: str, run: str) -> Sequence[Parsed[MergeTrial]]:
+        """Return the trials that name a run and that somebody made by hand."""
         ...
 
     def jobs(self, owner_uid: str) -> Sequence[JobView]:
@@ -93,7 +98,8 @@ class RunCollector(Collector):
         sums = self._trial_sums(uid, run, children.trials)
         trainings = [row.value for row in children.trainings if row.value is not None]
         jobs = self._observed(uid, children.trainings)
-        for sample in (*standing_samples(run), *sums.samples(), *job_samples(jobs), *gpu_samples(run, trainings, sums.seconds())):
+        by_hand = by_hand_samples(self._runs.trials_by_hand(*own))
+        for sample in (*standing_samples(run), *sums.samples(), *by_hand, *job_samples(jobs), *gpu_samples(run, trainings, sums.seconds())):
             families[sample.series.name].add_metric([*own, *sample.labels], sample.value)
         for split, histogram in sums.durations.items():
             durations.add_metric([*own, split], buckets=histogram.buckets(), sum_value=histogram.total)

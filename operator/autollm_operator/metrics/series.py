@@ -45,6 +45,14 @@ WEIGHT: Final = Series(
     "autollm_run_weight", "The weight of a delta in the incumbent; beyond 64 the smallest are summed as (others).", ("delta",)
 )
 CANDIDATES: Final = Series("autollm_run_candidates", "Trials of the present search by who chose the candidate.", ("optimizer",))
+BY_HAND: Final = Series(
+    "autollm_run_trials_by_hand",
+    "Trials that somebody made by hand for the run: succeeded, failed or running; no other series has them.",
+    ("state",),
+)
+BY_HAND_SCORE: Final = Series(
+    "autollm_run_by_hand_last_score", "The score of the trial made by hand that ended last on a split, between 0 and 1.", ("split",)
+)
 TEST: Final = Series("autollm_run_test_score", "The score of a row of the results table on the test split.", ("row",))
 TEST_ERROR: Final = Series("autollm_run_test_standard_error", "The standard error of a row's score on the test split.", ("row",))
 LEAD: Final = Series("autollm_run_lead", "By how much the winner is ahead of a row on the test split.", ("row",))
@@ -53,8 +61,8 @@ LEAD_HIGH: Final = Series("autollm_run_lead_high", "The upper end of the lead's 
 REVISION: Final = Series("autollm_run_published_revision", "The number of the revision that the run published last: 7 for r7.")
 GPU_HOURS: Final = Series(
     "autollm_run_gpu_hours",
-    "GPU hours of finished work that gave a result: the time of trainings and of trials × the GPUs that their pods ask for. "
-    "What failed, was stopped or reused is not in it.",
+    "GPU hours of finished work that gave a result: the time of trainings and of trials × the GPUs that their pods ask for, "
+    "those of trials as the run says now. What failed, was stopped or reused is not in it.",
     ("work",),
 )
 GPUS: Final = Series("autollm_run_gpus", "GPUs of the pods that run now, whether they compute or wait.", ("task",))
@@ -68,7 +76,24 @@ TOKENS: Final = Series("autollm_run_training_tokens_per_second", "How fast a run
 
 RUN_SERIES: Final = (
     *(INFO, CONDITION, CONDITION_TIME, RECORDS, CHUNKS, DELTAS, TRIALS, TRIALS_ASKED, BEST, BEST_ERROR, LAST, LAST_TIME, WEIGHT),
-    *(CANDIDATES, TEST, TEST_ERROR, LEAD, LEAD_LOW, LEAD_HIGH, REVISION, GPU_HOURS, GPUS, JOBS, STEP, STEPS, LOSS, TOKENS),
+    *(
+        CANDIDATES,
+        BY_HAND,
+        BY_HAND_SCORE,
+        TEST,
+        TEST_ERROR,
+        LEAD,
+        LEAD_LOW,
+        LEAD_HIGH,
+        REVISION,
+        GPU_HOURS,
+        GPUS,
+        JOBS,
+        STEP,
+        STEPS,
+        LOSS,
+        TOKENS,
+    ),
 )
 
 TRIAL_SECONDS: Final = "autollm_trial_duration_seconds"

@@ -112,6 +112,53 @@ def test_a_search_under_way(world: World) -> None:
     assert scraped.one("autollm_run_gpus", task="evaluate") == 1
 
 
+def by_hand(name: str, created: str, **status: Any) -> tuple[Resource, Document]:
+    """A trial that somebody made for the run, a better one than any of the search."""
+    metadata = {
+        "name": name,
+        "namespace": "team-a",
+        "uid": f"uid-{name}",
+        "generation": 1,
+        "resourceVersion": "9000000",
+        "creationTimestamp": created,
+    }
+    spec = {"run": "quickstart", "split": "Search", "weights": {"math/sft": "1"}}
+    if status:
+        ended = {"type": "Succeeded", "status": "True", "reason": "Scored", "message": "", "lastTransitionTime": created}
+        seconds = {"merge": "1000", "evaluate": "1000"}
+        status |= {
+            "conditions": [ended],
+            "seconds": seconds,
+            "standardError": "0.01",
+            "items": 40,
+            "metrics": [],
+            "sources": [],
+            "results": "x",
+        }
+    return TRIALS, {"kind": "MergeTrial", "apiVersion": "autollm.dev/v1alpha1", "metadata": metadata, "spec": spec, "status": status}
+
+
+def test_trials_by_hand_are_told_and_change_nothing_else(world: World) -> None:
+    advance(world, scored_trials(5))
+    alone = Scraped(filled(documents(world)))
+    assert alone.by("autollm_run_trials_by_hand", "state") == {}
+    made = [
+        by_hand("first", "2026-01-01T10:00:00Z", score="0.99"),
+        by_hand("second", "2026-01-01T11:00:00Z", score="0.98"),
+        by_hand("third", "2026-01-01T12:00:00Z"),
+    ]
+    cache = filled([*documents(world), *made])
+    scraped = Scraped(cache)
+    assert scraped.by("autollm_run_trials_by_hand", "state") == {"succeeded": 2, "failed": 0, "running": 1}
+    assert scraped.by("autollm_run_by_hand_last_score", "split") == {"Search": 0.98}
+    others = {name: series for name, series in scraped.samples.items() if name.startswith("autollm_run_") and "by_hand" not in name}
+    assert others == {name: series for name, series in alone.samples.items() if name.startswith("autollm_run_")}
+    assert scraped.samples["autollm_trial_duration_seconds_sum"] == alone.samples["autollm_trial_duration_seconds_sum"]
+    for resource, document in made:
+        cache.drop(resource, document)
+    assert Scraped(cache).by("autollm_run_trials_by_hand", "state") == {}
+
+
 def test_a_training_under_way(world: World) -> None:
     advance(world, training_under_way)
     scraped = Scraped(filled(documents(world, gpus=2)))

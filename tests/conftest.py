@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from support.versitygw import S3Server, built_server
 
 if TYPE_CHECKING:
     from cluster.cluster import Cluster
     from cluster.node import Node
+
+
+# On a busy machine an example may take any time, and what fails has to fail again; new examples are looked for in soak.
+settings.register_profile("tests", deadline=None, database=None, derandomize=not os.environ.get("AUTOLLM_SOAK"))
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +61,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     python = python_layer(images)
     with nodes.node(folder) as started:
         for write in (operator_image, runtime_image):
-            image = write(images, python)
-            started.load(image)
-            image.unlink()
+            started.load(write(images, python))
         yield started
+    shutil.rmtree(images)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], bool], otherwise: str, *, seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], otherwise: str, *, seconds: float = 120.0) -> None:
     """Ask twenty times a second until something holds; raises RuntimeError saying what holds otherwise."""
     end = time.monotonic() + seconds
     while not holds():

@@ -86,7 +86,7 @@ class ClusterRun:
         items: list[dict[str, Any]] = self.cluster.admin.expect("GET", path)["items"]
         return items
 
-    def wait(self, kind: str, status: str, reason: str = "", *, seconds: float = 90.0) -> None:
+    def wait(self, kind: str, status: str, reason: str = "", *, seconds: float = 240.0) -> None:
         """Wait for a condition of the present generation."""
         generation = self.cluster.admin.expect("GET", self.path)["metadata"]["generation"]
 
@@ -96,7 +96,7 @@ class ClusterRun:
 
         self.until(holds, f"{kind} is not {status} {reason}", seconds=seconds)
 
-    def until(self, holds: Callable[[], bool], otherwise: str, *, seconds: float = 90.0) -> None:
+    def until(self, holds: Callable[[], bool], otherwise: str, *, seconds: float = 240.0) -> None:
         """Wait for anything; what is told otherwise ends with the run's conditions."""
         try:
             wait_until(holds, otherwise, seconds=seconds)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import yaml
@@ -74,7 +73,7 @@ class OperatorProcess:
         try:
             with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
                 return bool(answer.status == 200)
-        except URLError:
+        except OSError:
             return False
 
     def metrics(self) -> str:

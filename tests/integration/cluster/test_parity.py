@@ -68,7 +68,7 @@ def _child(kind: str) -> dict[str, Any]:
 def _generated(original: dict[str, Any], count: int) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
 
-    @settings(max_examples=count, derandomize=not SOAK, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(altered(original))
     def collect(document: dict[str, Any]) -> None:
         documents.append(changed(document, {"metadata.namespace": "default"}))

@@ -44,7 +44,7 @@ def test_init_makes_a_source_of_every_file(tmp_path: Path) -> None:
     assert sources[0].file.uri == (tmp_path / "Meine Daten (2).jsonl").as_uri()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(names=st.lists(st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/"), min_size=1, max_size=12), max_size=4))
 def test_init_is_valid_for_files_of_any_name(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     file = tmp_path_factory.mktemp("init") / "run.yaml"

@@ -51,7 +51,7 @@ def reference(model: nn.Module, weights: dict[str, float]) -> dict[str, torch.Te
 
 
 @given(st.fixed_dictionaries({}, optional={name: st.sampled_from([0.0, 1.0]) | st.floats(-3, 3) for name in "abc"}))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_sum_is_that_of_fp64_without_cross_terms(weights: dict[str, float]) -> None:
     model = Net()
     expected = reference(model, weights)

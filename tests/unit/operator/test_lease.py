@@ -164,7 +164,7 @@ STEPS = st.tuples(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=st.lists(STEPS, max_size=30), offsets=st.tuples(*[st.floats(0, 1e6)] * 3), rates=st.tuples(*[st.floats(0.9, 1.1)] * 3))
 def test_two_never_hold_it(steps: list[tuple[int, str, float, str, float]], offsets: tuple[float, ...], rates: tuple[float, ...]) -> None:
     api = FakeApi()

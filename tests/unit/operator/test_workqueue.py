@@ -314,5 +314,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.queue.depth() == len(ripe)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase

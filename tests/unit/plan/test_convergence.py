@@ -50,7 +50,7 @@ def settle_roughly(world: World, choices: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", sorted(RUNS))
 @given(choices=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_order_of_events_ends_in_the_same_state(name: str, choices: st.DataObject) -> None:
     smooth, rough = World(make_run(**RUNS[name])), World(make_run(**RUNS[name]))
     smooth.settle()
@@ -61,7 +61,7 @@ def test_any_order_of_events_ends_in_the_same_state(name: str, choices: st.DataO
 
 
 @given(choices=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_with_several_evaluators_no_trial_is_lost_or_done_twice(choices: st.DataObject) -> None:
     # The candidates themselves depend on which trials were finished when they were asked for.
     world = World(make_run(search={"trials": 7, "parallelism": 3}))

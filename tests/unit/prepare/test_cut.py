@@ -69,7 +69,7 @@ def edits() -> st.SearchStrategy[list[tuple[str, int]]]:
     return st.lists(st.tuples(st.sampled_from(["edit", "delete", "insert", "append"]), st.integers(0, 10**6)), max_size=12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(first=st.integers(0, 30), rounds=st.lists(edits(), max_size=6), most=st.integers(1, 6), least=st.integers(1, 6))
 def test_random_edits_touch_only_their_own_chunks(first: int, rounds: list[list[tuple[str, int]]], most: int, least: int) -> None:
     least = min(least, most)

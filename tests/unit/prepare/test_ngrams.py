@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autollm_runtime.prepare import ngrams
@@ -16,7 +16,6 @@ LINES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(lines=LINES, length=st.integers(1, 5), whole=st.booleans(), stretch=st.sampled_from([1, 16, 2**20]))
 def test_equal_hashes_mean_equal_grams(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], length: int, whole: bool, stretch: int

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autollm.errors import InputError
@@ -136,7 +136,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_size=8),
     block=st.integers(1, 40),

@@ -150,7 +150,7 @@ def test_near_duplicates_agree_with_all_pairs_compared(tmp_path: Path) -> None:
     assert found.sum() >= 0.95 * sum(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), slots=st.sampled_from([2**27, 2**10]), shared=st.sampled_from([2**22, 3]))
 def test_leaks_agree_with_all_pairs_compared(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, slots: int, shared: int

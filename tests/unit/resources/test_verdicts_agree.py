@@ -14,7 +14,7 @@ from autollm.resources.validate import check
 from support.generated_documents import run_documents
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(run_documents())
 def test_what_validate_takes_the_types_take_and_mean_the_same_by(document: dict[str, Any]) -> None:
     verdict = check(Document(document, Path("run.yaml"), {}))

@@ -86,7 +86,7 @@ def test_the_templates_own_system_message_is_in_the_prompt() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts, st.lists(st.tuples(texts, texts), min_size=1, max_size=3), st.sampled_from([CHAT_TEMPLATE, SYSTEM_BY_DEFAULT, ASKS_FOR_THOUGHTS])
 )

@@ -22,7 +22,7 @@ def test_children_deleted_by_hand_are_made_again(scene: Scene) -> None:
     _delete(run, run.batch(_at_work(run, "evaluate", 2)[0]))
     run.until(lambda: any("score" in trial.get("status", {}) for trial in run.children("mergetrials")), "no trial is scored")
     _delete(run, run.of("mergetrials", run.children("mergetrials")[0]["metadata"]["name"]))
-    run.wait("Succeeded", "True", "Published", seconds=180)
+    run.wait("Succeeded", "True", "Published")
     assert run.status()["trials"]["succeeded"] == 6
 
 
@@ -45,7 +45,7 @@ def test_a_job_of_the_same_name_that_is_not_ours_is_named_and_left_alone(scene: 
     assert name in run.message("Stalled")
     assert run.cluster.admin.expect("GET", run.batch(name))["metadata"]["uid"] == theirs["metadata"]["uid"]
     _delete(run, run.batch(name))
-    run.wait("Succeeded", "True", "Published", seconds=180)
+    run.wait("Succeeded", "True", "Published")
 
 
 def test_a_job_that_somebody_labels_as_ours_changes_nothing(scene: Scene) -> None:
@@ -66,7 +66,7 @@ def test_a_run_deleted_in_the_middle_and_applied_again(scene: Scene) -> None:
     run.until(lambda: len(scene.pods.evaluators("demo")) == 2, "there are not two evaluators")
     run.delete()
     run.apply()
-    run.wait("Succeeded", "True", "Published", seconds=180)
+    run.wait("Succeeded", "True", "Published")
     uid = run.cluster.admin.expect("GET", run.path)["metadata"]["uid"]
     run.until(lambda: all(_owner(child) == uid for child in run.children("mergetrials")), "children of the first one are left")
     assert run.status()["deltas"]["reused"] == 2
@@ -91,7 +91,7 @@ def test_suspend_stops_all_work_and_goes_on_where_it_was(scene: Scene) -> None:
     run.wait("Reconciling", "False", "Suspended")
     run.until(lambda: not run.jobs("evaluate"), "evaluators are left")
     run.change(suspend=False)
-    run.wait("Succeeded", "True", "Published", seconds=180)
+    run.wait("Succeeded", "True", "Published")
     assert run.status()["trials"]["succeeded"] == 6
     assert max(Counter(scene.pods.done).values()) == 1
 
@@ -105,7 +105,7 @@ def test_parallelism_changes_while_it_runs(scene: Scene) -> None:
     run.until(lambda: len(scene.pods.evaluators("demo")) == 4, "there are not four evaluators")
     run.change(search={"parallelism": 1})
     run.until(lambda: len(scene.pods.evaluators("demo")) == 1, "there is more than one evaluator")
-    run.wait("Succeeded", "True", "Published", seconds=180)
+    run.wait("Succeeded", "True", "Published")
     assert run.status()["trials"]["succeeded"] == 24
     assert not run.jobs("evaluate")
 
@@ -117,7 +117,7 @@ def test_a_new_source_trains_that_source_alone(scene: Scene) -> None:
     before = len([task for task in scene.pods.done if "-train-" in task])
     sources = [{"name": name, "file": {"uri": f"s3://data/{name}.jsonl"}} for name in ("math", "code", "tone")]
     run.change(sources=sources)
-    run.wait("Succeeded", "True", seconds=180)
+    run.wait("Succeeded", "True")
     assert [before, len([task for task in scene.pods.done if "-train-" in task])] == [2, 3]
     assert run.status()["deltas"] == {"total": 3, "ready": 3, "reused": 0, "failed": 0}
 

@@ -12,48 +12,52 @@ import pytest
 
 from cluster.cluster import Cluster
 from support.cluster_run import ClusterRun
-from support.operator_process import OperatorProcess, running_operator
+from support.operator_process import running_operator
 from support.simulated_pods import SimulatedPods
 
 KILLS = 500 if os.environ.get("AUTOLLM_SOAK") else 20
 KILLS_A_RUN = 4
-LONGEST_LIFE = 2.5
+SECONDS = 0.3
+"""How long every piece of work takes."""
+
+pytestmark = pytest.mark.timeout(60 * KILLS)
 
 
 def test_the_same_final_state_whenever_it_is_killed(cluster: Cluster, tmp_path: Path) -> None:
-    undisturbed = finished(cluster, tmp_path / "undisturbed", kills=0, seed=0)
+    undisturbed, pieces = finished(cluster, tmp_path / "undisturbed", [], random.Random())
     for number in range(KILLS // KILLS_A_RUN):
-        assert finished(cluster, tmp_path / str(number), kills=KILLS_A_RUN, seed=number) == undisturbed
+        drawn = random.Random(number)
+        # Two pieces before its end a run cannot end between the look at it and the kill.
+        kills = sorted(drawn.choices(range(pieces - 2), k=KILLS_A_RUN))
+        assert finished(cluster, tmp_path / str(number), kills, drawn) == (undisturbed, pieces), f"killed after {kills} pieces of work"
 
 
-def finished(cluster: Cluster, folder: Path, *, kills: int, seed: int) -> dict[str, object]:
-    """Bring a run to its end with an operator that is killed so often, and return how it ended."""
+def finished(cluster: Cluster, folder: Path, kills: list[int], drawn: random.Random) -> tuple[dict[str, object], int]:
+    """Bring a run to its end; return how it ended, and how many pieces of work its workers did.
+
+    Args:
+        kills: The pieces of work after which the operator is killed, within the time that the next one takes.
+        drawn: Where those instants come from.
+    """
     folder.mkdir()
     namespace = cluster.namespace()
     # One slot and random candidates: which results a candidate is made from then depends on no timing.
-    run, drawn = ClusterRun(cluster, namespace), random.Random(seed)
-    pods = SimulatedPods(cluster.admin, namespace, seconds=lambda what: 0.2)
+    run = ClusterRun(cluster, namespace)
+    pods = SimulatedPods(cluster.admin, namespace, seconds=lambda what: SECONDS)
     with running_operator(folder, cluster.kubeconfig, namespace) as operator, pods:
         run.apply(search={"parallelism": 1})
-        for _ in range(kills):
-            live(operator, run, drawn.uniform(0.5, LONGEST_LIFE))
+        for pieces in kills:
+            # Killed while it only loads, it would never get anywhere.
+            operator.wait_ready()
+            run.until(lambda: len(pods.done) >= pieces, f"less than {pieces} pieces of work were done")  # noqa: B023 - waited for here
+            threading.Event().wait(drawn.uniform(0, SECONDS))
+            assert run.condition("Succeeded")[0] != "True", "it was not killed in a run, but after it"
             operator.kill()
             operator.start()
-        run.wait("Succeeded", "True", "Published", seconds=120)
+        run.wait("Succeeded", "True", "Published")
         operator.wait_ready()
     repeated = {work: times for work, times in Counter(pods.done).items() if times > 1}
     assert not repeated, repeated
     outcome = run.outcome()
     cluster.delete_namespace(namespace)
-    return outcome
-
-
-def live(operator: OperatorProcess, run: ClusterRun, seconds: float) -> None:
-    """Let it live for a while after it has come up: killed while it only loads, it would never get anywhere."""
-    operator.wait_ready()
-    threading.Event().wait(seconds)
-
-
-@pytest.fixture(autouse=True)
-def _longer(request: pytest.FixtureRequest) -> None:
-    request.node.add_marker(pytest.mark.timeout(600 if KILLS == 20 else 18000))
+    return outcome, len(pods.done)

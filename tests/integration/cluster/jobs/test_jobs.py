@@ -61,7 +61,7 @@ def pod_of(job: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(section=worker_sections())
 def test_every_accepted_document_gives_jobs_that_the_api_server_takes(restricted: Restricted, section: dict[str, Any]) -> None:
     data, problems = check_data("AutoLLMRun", changed(SHORTEST, {"spec.workers": section}))

@@ -37,7 +37,7 @@ def accepted(section: dict[str, Any]) -> Workers | None:
     return None if refused_workers(workers.model_copy(update={"image": None}), SETTINGS, "spec.workers") else workers
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(worker_sections(), st.lists(st.sampled_from(HOSTILE_WORKERS), max_size=1))
 def test_no_generated_document_gives_a_pod_more_than_the_allow_list(section: dict[str, Any], hostile: list[dict[str, Any]]) -> None:
     for fields in hostile:

@@ -12,8 +12,6 @@ from cluster.cluster import Cluster
 from cluster.kwok import LASTS, TOLERATION, fake_nodes
 from cluster.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def nodes(cluster: Cluster) -> Iterator[list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 
 from cluster.cluster import Cluster
@@ -16,7 +15,6 @@ PAGE = HOW_TO / "first-run.md"
 NAMESPACE = "team-a"
 
 
-@pytest.mark.timeout(400)
 def test_the_first_run(empty: Cluster, tmp_path: Path) -> None:
     reader, lines = Reader(tmp_path, empty.kubeconfig), commands(PAGE)
     end = next(number for number, line in enumerate(lines) if line.startswith("kubectl delete alr"))

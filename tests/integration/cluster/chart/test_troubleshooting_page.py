@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from autollm.contract.exit_codes import ExitCode
 from cluster.cluster import Cluster
 from support.cluster_run import ClusterRun
@@ -18,7 +16,6 @@ PAGE = HOW_TO / "troubleshooting.md"
 NAMESPACE = "team-a"
 
 
-@pytest.mark.timeout(400)
 def test_every_command_works_for_a_run_that_failed(empty: Cluster, tmp_path: Path) -> None:
     empty.create("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": NAMESPACE}})
     Release(empty.kubeconfig, NAMESPACE).install()

@@ -36,7 +36,6 @@ def retry(scene: Scene, *options: str) -> Result:
 
 
 @pytest.mark.parametrize("kind", ["Prepare", "Train"])
-@pytest.mark.timeout(600)
 def test_a_run_that_failed_goes_on(scene: Scene, kind: str) -> None:
     scene.pods.fault = lambda task, attempt: FULL if task.kind == kind and attempt == 0 else None
     scene.run.apply()
@@ -46,7 +45,6 @@ def test_a_run_that_failed_goes_on(scene: Scene, kind: str) -> None:
     assert max(Counter(scene.pods.done).values()) == 1
 
 
-@pytest.mark.timeout(600)
 def test_looking_again_at_a_finished_run_repeats_no_training_and_no_trial(scene: Scene) -> None:
     scene.run.apply()
     scene.run.wait("Succeeded", "True", "Published", seconds=300)

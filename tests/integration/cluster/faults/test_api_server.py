@@ -46,7 +46,6 @@ def scene_of(plane: ControlPlane, folder: Path) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("program", ["kube-apiserver", "etcd"])
-@pytest.mark.timeout(400)
 def test_away_for_a_while(own_plane: ControlPlane, tmp_path: Path, program: str) -> None:
     with scene_of(own_plane, tmp_path) as scene:
         scene.run.apply()
@@ -61,7 +60,6 @@ def test_away_for_a_while(own_plane: ControlPlane, tmp_path: Path, program: str)
         assert scene.run.status()["trials"]["succeeded"] == 6
 
 
-@pytest.mark.timeout(400)
 def test_frozen_again_and_again(own_plane: ControlPlane, tmp_path: Path) -> None:
     with scene_of(own_plane, tmp_path) as scene:
         scene.run.apply()
@@ -85,7 +83,6 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.timeout(600)
 def test_every_fifth_request_fails(scene: Scene, tmp_path: Path, when: str) -> None:
     """Refused before it took effect, or cut off when it had."""
     drawn = random.Random(7)

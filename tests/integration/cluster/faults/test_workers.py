@@ -28,7 +28,6 @@ def first(kind: str, ending: Ending, times: int = 1) -> Fault:
     [("Train", KILLED, 1), ("Train", OUT_OF_MEMORY, 1), ("Train", EVICTED, 2), ("Prepare", KILLED, 1), ("Publish", KILLED, 1)],
     ids=["train-killed", "train-out-of-memory", "train-evicted-beyond-its-retries", "prepare-killed", "publish-killed"],
 )
-@pytest.mark.timeout(600)
 def test_a_task_is_tried_again(scene: Scene, kind: str, ending: Ending, times: int) -> None:
     scene.pods.fault = first(kind, ending, times)
     scene.run.apply(workers={kind.lower(): {"retries": 1}})
@@ -53,7 +52,6 @@ def test_a_changed_document_tries_what_failed_before_again(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("ending", [KILLED, EVICTED], ids=["killed", "evicted"])
-@pytest.mark.timeout(600)
 def test_an_evaluator_is_replaced_in_its_slot(scene: Scene, ending: Ending) -> None:
     """Its trial is found by the one that follows, and scored once."""
     scene.pods.seconds = lambda what: 2.0 if what == "trial" else 0.1
@@ -67,7 +65,6 @@ def test_an_evaluator_is_replaced_in_its_slot(scene: Scene, ending: Ending) -> N
 
 
 @pytest.mark.parametrize("retries", [3, 0])
-@pytest.mark.timeout(600)
 def test_a_candidate_that_kills_every_worker_that_takes_it_fails_alone(scene: Scene, retries: int) -> None:
     """With retries left its slot goes on; with none left the evaluators are started again without it."""
     scene.pods.killer = lambda trial: OUT_OF_MEMORY if trial["spec"]["number"] == 2 and trial["spec"]["split"] == "Search" else None
@@ -81,7 +78,6 @@ def test_a_candidate_that_kills_every_worker_that_takes_it_fails_alone(scene: Sc
     assert max(Counter(scene.pods.done).values()) == 1
 
 
-@pytest.mark.timeout(600)
 def test_evaluators_that_die_before_they_take_a_trial_end_the_run_after_their_retries(scene: Scene) -> None:
     scene.pods.fault = first("Evaluate", KILLED, 99)
     scene.run.apply(workers={"evaluate": {"retries": 1}})

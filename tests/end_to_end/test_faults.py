@@ -23,7 +23,7 @@ from support.runs import merged
 from support.tiny_run import DOCUMENT, autollm, command, count_rows, environment
 from support.versitygw import S3Server, built_server, free_port
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 SMALL: dict[str, Any] = {
     "model": {"dtype": "Float32"},

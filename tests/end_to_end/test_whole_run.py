@@ -14,7 +14,7 @@ from autollm.contract.folder import ObjectFolder
 from support.tiny_run import autollm, command, count_rows, echo_rows, environment, write_document, write_rows, write_tiny_run
 from support.versitygw import S3Server
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

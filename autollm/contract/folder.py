@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -92,6 +93,11 @@ class ObjectFolder:
     def withdraw(self, kind: Kind, name: str, part: Part) -> None:
         """Remove the status fields of one owner."""
         self._path(kind, name, f"{part}.json").unlink(missing_ok=True)
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Remove an object with the status fields of all owners; one that is not there is removed already."""
+        self._path(kind, name, _OBJECT).unlink(missing_ok=True)  # first: without it, whatever is left is no object
+        shutil.rmtree(self.root / PLURALS[kind] / name, ignore_errors=True)
 
     def _path(self, kind: Kind, name: str, file: str) -> Path:
         return self.root / PLURALS[kind] / name / file

@@ -20,6 +20,8 @@ from autollm.local.tasks import Tasks
 from autollm.plan.actions import (
     Action,
     AskCandidate,
+    DeleteTraining,
+    DeleteTrial,
     EnsureEvaluators,
     EnsureTask,
     EnsureTraining,
@@ -143,6 +145,10 @@ class Engine:
                 self._objects.create_trial(trial)
             case FailTrial(name, failure):
                 self._objects.fail_trial(name, failure)
+            case DeleteTraining(name):
+                self._objects.delete_training(name)
+            case DeleteTrial(name):
+                self._objects.delete_trial(name)
         return True
 
     def _suggested(self, question: AskCandidate) -> bool:

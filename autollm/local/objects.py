@@ -95,6 +95,16 @@ class RunObjects:
         self._folder.report("MergeTrial", name, "result", {"failure": failure.document()}, final=True)
         self.refresh_trials()
 
+    def delete_training(self, name: str) -> None:
+        """Delete a DeltaTraining, which may be gone already."""
+        self._folder.delete("DeltaTraining", name)
+        self._trainings.pop(name, None)
+
+    def delete_trial(self, name: str) -> None:
+        """Delete a MergeTrial, which may be gone already."""
+        self._folder.delete("MergeTrial", name)
+        self._trials.pop(name, None)
+
     def _read_training(self, name: str) -> DeltaTraining:
         return DeltaTraining.parse(self._folder.read("DeltaTraining", name) or {})
 

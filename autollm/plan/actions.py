@@ -103,6 +103,20 @@ class FailTrial:
     failure: Failure
 
 
+@dataclass(frozen=True)
+class DeleteTraining:
+    """Delete a DeltaTraining; its delta stays in the artifacts."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DeleteTrial:
+    """Delete a MergeTrial; its per-item results stay in the artifacts."""
+
+    name: str
+
+
 Action = (
     EnsureTraining
     | SetTrainingStatus
@@ -114,6 +128,8 @@ Action = (
     | AskCandidate
     | EnsureTrial
     | FailTrial
+    | DeleteTraining
+    | DeleteTrial
 )
 
 

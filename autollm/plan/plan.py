@@ -17,6 +17,7 @@ from autollm.plan.gate import judge
 from autollm.plan.names import with_present_names
 from autollm.plan.prepare import current_preparation, prepare
 from autollm.plan.problems import Problem, data_problem, document_problem
+from autollm.plan.prune import prune_trainings, prune_trials
 from autollm.plan.publish import pin, publish
 from autollm.plan.refresh import next_round, round_now
 from autollm.plan.results import results_table
@@ -67,11 +68,13 @@ def _decisions(snapshot: Snapshot, now: datetime) -> Iterator[Step]:
     named = replace(snapshot, run=snapshot.run.model_copy(update={"spec": spec}))
     planned = planned_trainings(spec, prepared)
     yield _checked(data_problem(spec, prepared, planned))
+    yield prune_trainings(snapshot, planned)
     yield make_deltas(snapshot, prepared, planned, now)
     field = lay_out(named, prepared, delta_keys(prepared, planned))
     if not isinstance(field, Field):
         yield _checked(field)
         return
+    yield prune_trials(snapshot, field.landscapes)
     yield search(named, field, now)
     podium = rank_finalists(snapshot, field, now)
     yield podium.step

@@ -23,7 +23,7 @@ BASE, WINNER, PUBLISHED = "base", "auto", "published"
 
 @dataclass(frozen=True)
 class RunState:
-    """A run and all the children it ever had, as they stand.
+    """A run and its children, as they stand; those of rounds and documents long past are gone.
 
     Attributes:
         latest: What `latest` points to, where it was looked up in the artifacts: a rollback moves it without the run.

@@ -116,6 +116,7 @@ class PublishedRevision(Model):
     packed: Annotated[str, Field(max_length=40_000)] | None = Field(
         None, description="Of many deltas, eight bytes of each key and its weight in four, in base64."
     )
+    trial: Annotated[str, Field(max_length=63)] | None = Field(None, description="The trial that tested it, of the run that published it.")
     as_of: Digest | None = Field(
         None,
         description="The key of the preparation before it was reported; later preparations have looked at `latest` themselves.",

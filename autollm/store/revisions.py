@@ -101,6 +101,7 @@ def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_
         base=manifest.model.digest,
         weights=manifest.weights,
         deltas=manifest.deltas,
+        trial=manifest.trial,
         as_of=as_of,
     )
 

@@ -17,7 +17,7 @@ def rights(*resources: str, verbs: tuple[str, ...], name: str = "") -> Rights:
 
 OPERATOR = (
     rights(RUNS, verbs=("list", "watch"))
-    | rights(TRAININGS, TRIALS, verbs=(*READ, "create", "patch"))
+    | rights(TRAININGS, TRIALS, verbs=(*READ, "create", "patch", "delete"))
     | rights("jobs.batch", verbs=(*READ, "create", "patch", "delete"))
     | rights(*STATUSES, verbs=("patch",))
     | rights("pods", verbs=("list", "watch", "delete"))

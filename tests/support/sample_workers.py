@@ -200,6 +200,7 @@ class SampleWorkers:
             base=task.model.digest,
             weights=task.weights,
             deltas=manifest.deltas,
+            trial=manifest.trial,
             as_of=task.as_of,
         )
 

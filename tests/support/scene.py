@@ -1,4 +1,4 @@
-"""What tests of faults look at: one run, the workers of its namespace, and the operator that looks after it."""
+"""What tests of the life of a run look at: one run, the workers of its namespace, and the operator that looks after it."""
 
 from __future__ import annotations
 

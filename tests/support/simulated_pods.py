@@ -11,7 +11,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ import urllib3
 from autollm.contract.pod import MANAGED_BY, MANAGED_BY_LABEL, OWNER_UID, TASK_ANNOTATION, unpack_task
 from autollm.contract.tasks import TASK, AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
 from autollm.contract.termination import TRIAL
-from autollm.resources.facts import PublishedRevision
+from autollm.resources.facts import Prepared, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
 from cluster.connection import APPLY, MERGE, Connection
 from support import synthetic
@@ -41,6 +41,9 @@ class Ending:
     message: str = ""
     disrupted: bool = False
 
+
+Prepares = Callable[[PrepareTask, Collection[str], PublishedRevision | None], Prepared]
+"""What a preparation finds, where these deltas are in the artifacts and this revision is published."""
 
 Fault = Callable[[AnyTask, int], Ending | None]
 """Asked before each attempt of a task, with the number of attempts before: an ending in place of the work, or None to do it."""
@@ -68,6 +71,7 @@ class SimulatedPods:
 
     connection: Connection
     namespace: str
+    prepares: Prepares = synthetic.prepared
     seconds: Seconds = lambda what: 0.0
     fault: Fault = lambda task, attempt: None
     killer: Killer = lambda trial: None
@@ -237,7 +241,7 @@ class SimulatedPods:
         uid = environment.get(OWNER_UID, "")
         match task:
             case PrepareTask():
-                fact = synthetic.prepared(task, self.deltas, self.latest.get(f"{namespace}/{task.run}"))
+                fact = self.prepares(task, self.deltas, self.latest.get(f"{namespace}/{task.run}"))
                 self._report(namespace, "autollmruns", "AutoLLMRun", task.run, "prepare", {"prepared": fact.document()}, uid)
             case TrainTask():
                 self.deltas.add(task.spec.key)

@@ -132,6 +132,7 @@ def published(task: PublishTask, before: int) -> PublishedRevision:
         base=task.model.digest,
         weights=task.weights,
         deltas={delta.name: delta.key for delta in task.deltas},
+        trial=task.trial,
         as_of=task.as_of,
     ).fit_for_status()
 

@@ -12,6 +12,8 @@ from autollm.contract.tasks import EvaluateTask, PinTask, PrepareTask, PublishTa
 from autollm.plan.actions import (
     Action,
     AskCandidate,
+    DeleteTraining,
+    DeleteTrial,
     EnsureEvaluators,
     EnsureTask,
     EnsureTraining,
@@ -105,7 +107,8 @@ class World:
         """Carry out one action; once more changes nothing."""
         match action:
             case EnsureTraining(training):
-                self.trainings.setdefault(training.metadata.name, training)
+                metadata = training.metadata.model_copy(update={"creation_timestamp": stamp(self.now)})
+                self.trainings.setdefault(training.metadata.name, training.model_copy(update={"metadata": metadata}))
             case SetTrainingStatus(name, status):
                 self._patch_training(name, **{key: value for key, value in status if value is not None or key not in WORKER_FIELDS})
             case SetTrainingWorkers(name, workers):
@@ -129,6 +132,10 @@ class World:
                 self._create(trial)
             case FailTrial(name, failure):
                 self._end_trial(name, MergeTrialStatus(failure=failure))
+            case DeleteTraining(name):
+                self.trainings.pop(name, None)
+            case DeleteTrial(name):
+                self.trials.pop(name, None)
 
     def running(self) -> list[str]:
         """Return what could end next: tasks by id, and trials whose evaluator is there by name."""

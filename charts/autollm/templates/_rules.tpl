@@ -5,7 +5,7 @@
   verbs: [list, watch]
 - apiGroups: [autollm.dev]
   resources: [deltatrainings, mergetrials]
-  verbs: [create, get, list, patch, watch]
+  verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [autollm.dev]
   resources: [autollmruns/status, deltatrainings/status, mergetrials/status]
   verbs: [patch]

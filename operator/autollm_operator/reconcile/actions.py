@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from autollm.contract.tasks import TrainTask
 from autollm.errors import InputError
 from autollm.plan.actions import (
     Action,
     AskCandidate,
+    DeleteTraining,
+    DeleteTrial,
     EnsureEvaluators,
     EnsureTask,
     EnsureTraining,
@@ -29,7 +32,7 @@ from autollm.resources.metadata import Failure
 from autollm.resources.workers import Workers
 from autollm.search import SpaceExhausted
 from autollm_operator.api.port import Api, ConflictError, Document
-from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS, TRIALS
+from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed
@@ -99,6 +102,10 @@ def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
             return create(hands.api, hands.cache, TRIALS, subject.parent.child(trial))
         case FailTrial():
             return fail_trial(hands, subject, action)
+        case DeleteTraining(name):
+            return delete_child(hands, subject, TRAININGS, hands.cache.training(Key(TRAININGS.kind, subject.parent.namespace, name)))
+        case DeleteTrial(name):
+            return delete_child(hands, subject, TRIALS, hands.cache.trial(Key(TRIALS.kind, subject.parent.namespace, name)))
 
 
 def set_training_status(hands: Hands, subject: Subject, action: SetTrainingStatus) -> bool:
@@ -226,6 +233,14 @@ def fail_trial(hands: Hands, subject: Subject, action: FailTrial) -> bool:
         # Somebody wrote in between, most likely the evaluator its result: what stands now decides, at the next look.
         hands.cache.put(TRIALS, hands.api.get(TRIALS, key.namespace, key.name))
     return True
+
+
+def delete_child(hands: Hands, subject: Subject, resource: Resource, child: Parsed[Any] | None) -> bool:
+    """Delete a training or a trial that this run made, and with a training what is left of its Job."""
+    if child is not None and not child.deleting and child.owner == subject.parent.owner:
+        hands.api.delete(resource, child.namespace, child.name, uid=child.uid)
+    # What follows from it comes as an event: it is being deleted, or gone.
+    return False
 
 
 def failed_status(failure: Failure, generation: int, now: datetime) -> MergeTrialStatus:

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from autollm.plan.actions import (
     Action,
     AskCandidate,
+    DeleteTraining,
+    DeleteTrial,
     EnsureEvaluators,
     EnsureTask,
     EnsureTraining,
@@ -30,11 +32,12 @@ LONGEST_WAIT = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Met:
-    """An obstacle to one action."""
+    """An obstacle to one action; `is_in_the_way` of the run where the action is more than tidying up."""
 
     problem: Problem
     wait: timedelta
     again: datetime
+    is_in_the_way: bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Obstacles:
         met = self._met.setdefault(uid, {})
         before = met.get(named(action))
         wait = FIRST_WAIT if before is None else min(2 * before.wait, LONGEST_WAIT)
-        met[named(action)] = Met(problem, wait, now + wait)
+        met[named(action)] = Met(problem, wait, now + wait, not isinstance(action, DeleteTraining | DeleteTrial))
 
     def wait(self, uid: str, action: Action, now: datetime) -> timedelta:
         """Have an action tried again, twice as late each time; return for how long it has had to wait."""
@@ -93,8 +96,8 @@ class Obstacles:
 
     def first(self, uid: str) -> Problem | None:
         """Return the obstacle that is told: the same one for as long as it stands."""
-        met = self._met.get(uid, {})
-        return met[min(met)].problem if met else None
+        met = {name: one.problem for name, one in self._met.get(uid, {}).items() if one.is_in_the_way}
+        return met[min(met)] if met else None
 
     def next_look(self, uid: str, now: datetime) -> timedelta | None:
         """Return after what time the next action is to be tried again."""
@@ -132,7 +135,7 @@ def named(action: Action) -> str:
             return training.metadata.name
         case EnsureTrial(trial):
             return trial.metadata.name
-        case SetTrainingStatus(name) | SetTrainingWorkers(name) | FailTrial(name):
+        case SetTrainingStatus(name) | SetTrainingWorkers(name) | FailTrial(name) | DeleteTraining(name) | DeleteTrial(name):
             return f"{type(action).__name__} {name}"
         case StopTask(task_id) | RestartEvaluator(task_id):
             return f"{type(action).__name__} {task_id}"

@@ -9,7 +9,7 @@ import pytest
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.local.objects import RunObjects
-from autollm.plan.landscape import SUPERSEDED, failure_of
+from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
 from autollm.resources.merge_trial import MergeTrial, MergeTrialSpec, Origin
 from autollm.resources.metadata import ChildMetadata
 from autollm.resources.run_status import RunStatus
@@ -107,6 +107,16 @@ class TestTrials:
         objects.fail_trial("demo-1", SUPERSEDED)
         FolderReports(folder).scored("demo-1", synthetic.result(trial(), {}))
         assert failure_of(snapshot_of(RunObjects(folder, make_run()))["demo-1"]) == SUPERSEDED
+
+    def test_a_deleted_one_is_gone_for_every_engine_and_may_be_made_again(self, folder: ObjectFolder) -> None:
+        objects = RunObjects(folder, make_run())
+        objects.create_trial(trial(weight=1))
+        FolderReports(folder).scored("demo-1", synthetic.result(trial(), {}))
+        for _ in range(2):
+            objects.delete_trial("demo-1")
+        assert snapshot_of(objects) == snapshot_of(RunObjects(folder, make_run())) == {}
+        objects.create_trial(trial(weight=2))
+        assert is_pending(snapshot_of(objects)["demo-1"])
 
 
 def test_status_is_written_only_where_it_differs_and_leaves_what_workers_reported(folder: ObjectFolder) -> None:

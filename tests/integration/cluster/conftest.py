@@ -1,4 +1,4 @@
-"""What the tests of faults start from: a run, simulated workers and an operator, in a namespace of their own."""
+"""What tests of the life of a run start from: a run, simulated workers and an operator, in a namespace of their own."""
 
 from __future__ import annotations
 

@@ -104,6 +104,7 @@ def write_image(
     entrypoint: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     user: str = "",
+    folder: str = "/",
 ) -> Path:
     """Write an image with a complete name, such as localhost/x:1, to a tar file and return it."""
     settings = {
@@ -111,7 +112,7 @@ def write_image(
         "Cmd": list(command),
         "Entrypoint": list(entrypoint),
         "User": user,
-        "WorkingDir": "/",
+        "WorkingDir": folder,
     }
     digests = {layer: _digest_of(layer) for layer in layers}
     config = json.dumps(

@@ -1,4 +1,4 @@
-"""The operator's and the runtime's images, made of this environment: its Python, this checkout's packages, and what they depend on.
+"""The operator's and the runtime's images: this machine's Python as their base, and then what their Dockerfiles say.
 
 PyTorch is gigabytes: the runtime finds its libraries in LIBRARIES, where pods mount this environment as a read-only volume.
 """
@@ -9,14 +9,10 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-from packaging.markers import default_environment
-from packaging.requirements import Requirement
-
 from cluster.images import Layer, busybox, write_image
+from support.dockerfile import build, settings
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"autollm": ROOT, "autollm_operator": ROOT / "operator", "autollm_runtime": ROOT / "runtime"}
@@ -26,8 +22,9 @@ LIBRARIES = "/site-packages"
 
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
-_CODE = "/app"
-_DEPENDENCIES = "/dependencies"
+_DOCKERFILES = ROOT / "images"
+_PREFIX, _CODE = "/opt/autollm", "/app"
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 _NOT_NEEDED = re.compile(
     r"/(__pycache__|test|tests|idlelib|ensurepip|lib2to3|turtledemo|tkinter|site-packages|dist-packages|config-[^/]*)(/|$)|\.a$"
 )
@@ -53,59 +50,47 @@ def python_layer(folder: Path) -> Path:
 
 
 def operator_image(folder: Path, python: Path) -> Path:
-    """Write the operator's image: its dependencies are in it, and PyTorch is not."""
+    """Write the operator's image: what its Dockerfile's steps install, but for bytecode, and what it sets."""
+    prefix = build(_DOCKERFILES / "operator" / "Dockerfile", folder / "operator", until="compileall")
     layer = Layer(folder / "operator.layer")
-    for part in dependencies("autollm", {"operator"}):
-        for file in part.files or ():
-            path = Path(str(part.locate_file(file)))
-            if file.parts[0] != ".." and "__pycache__" not in file.parts and path.is_file():
-                layer.add(path, f"{_DEPENDENCIES}/{file}")
-    settings = {"PYTHONPATH": f"{_CODE}:{_DEPENDENCIES}", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"}  # the image's
-    layers = [python, layer.close(), _code_layer(folder, "autollm-operator", "autollm_operator.main:main")]
-    return write_image(folder / "operator.tar", OPERATOR, layers, entrypoint=["autollm-operator"], environment=settings, user="65532:65532")
+    for program in (prefix / "bin").iterdir():
+        place = f"{_PREFIX}/bin/{program.name}"
+        if program.is_symlink():
+            layer.link(place, str(program.resolve()))
+        else:
+            layer.text(place, program.read_text().replace(str(prefix), _PREFIX), mode=0o755)
+    layer.add(prefix, _PREFIX)
+    layers = [python, layer.close()]
+    return _write(folder, "operator", OPERATOR, layers)
 
 
 def runtime_image(folder: Path, python: Path) -> Path:
-    """Write the runtime's image."""
-    settings = {"PYTHONPATH": f"{_CODE}:{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1"}
-    layers = [python, _code_layer(folder, "autollm-runtime", "autollm_runtime.cli:main")]
-    return write_image(folder / "runtime.tar", RUNTIME, layers, environment=settings, user="65532:65532")
+    """Write the runtime's image: what its Dockerfile sets, this checkout, and no libraries."""
+    return _write(folder, "runtime", RUNTIME, [python, _runtime_layer(folder)], PYTHONPATH=f"{_CODE}:{LIBRARIES}")
 
 
-def dependencies(name: str, extras: Iterable[str] = ()) -> Iterator[Distribution]:
-    """Yield the installed distributions that one needs, with the parts of it that are asked for, but not itself."""
-    waiting = [(name, frozenset(extras))]
-    seen: set[tuple[str, frozenset[str]]] = set()
-    yielded = {name}
-    while waiting:
-        asked = waiting.pop()
-        if asked in seen:
-            continue
-        seen.add(asked)
-        found = distribution(asked[0])
-        if asked[0] not in yielded:
-            yielded.add(asked[0])
-            yield found
-        for text in found.requires or ():
-            needed = Requirement(text)
-            if needed.marker is None or any(needed.marker.evaluate(_environment(extra)) for extra in ("", *asked[1])):
-                waiting.append((re.sub(r"[-_.]+", "-", needed.name).lower(), frozenset(needed.extras)))
+def _write(folder: Path, name: str, image: str, layers: list[Path], **more: str) -> Path:
+    told = settings(_DOCKERFILES / name / "Dockerfile", _PATH)
+    return write_image(
+        folder / f"{name}.tar",
+        image,
+        layers,
+        entrypoint=told.entrypoint,
+        environment=told.environment | more,
+        user=told.user,
+        folder=told.folder,
+    )
 
 
-def _code_layer(folder: Path, command: str, place: str) -> Path:
-    layer = Layer(folder / f"{command}.layer")
+def _runtime_layer(folder: Path) -> Path:
+    layer = Layer(folder / "runtime.layer")
     for package, root in PACKAGES.items():
         layer.add(root / package, f"{_CODE}/{package}")
     for path in SITE_PACKAGES.glob("autollm-*.dist-info"):
         layer.add(path, f"{_CODE}/{path.name}")
-    module, function = place.split(":")
-    script = f"#!{Path(sys.executable).resolve()}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
-    layer.text(f"/usr/local/bin/{command}", script, mode=0o755)
+    start = "import sys\nfrom autollm_runtime.cli import main\nsys.exit(main())\n"
+    layer.text(f"{_PREFIX}/bin/autollm-runtime", f"#!{Path(sys.executable).resolve()}\n{start}", mode=0o755)
     return layer.close()
-
-
-def _environment(extra: str) -> dict[str, str]:
-    return {**{key: str(value) for key, value in default_environment().items()}, "extra": extra}
 
 
 def _loader_cache() -> str:

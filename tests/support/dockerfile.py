@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,26 @@ def instructions(dockerfile: Path) -> list[Instruction]:
             stage += keyword == "FROM"
             found.append(Instruction(stage, keyword, value.strip()))
     return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an image tells the container runtime."""
+
+    environment: dict[str, str]
+    user: str
+    entrypoint: list[str]
+    folder: str
+
+
+def settings(dockerfile: Path, path: str) -> Settings:
+    """Return what the last stage sets; `path` is the PATH of its base."""
+    found = instructions(dockerfile)
+    last = [one for one in found if one.stage == found[-1].stage]
+    environment = dict(pair.split("=", 1) for one in last if one.keyword == "ENV" for pair in one.value.split())
+    value = {one.keyword: one.value for one in last}
+    environment["PATH"] = environment["PATH"].replace("$PATH", path)
+    return Settings(environment, value["USER"], json.loads(value["ENTRYPOINT"]), value["WORKDIR"])
 
 
 def build(dockerfile: Path, root: Path, *, until: str = "") -> Path:

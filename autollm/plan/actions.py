@@ -34,7 +34,7 @@ class SetTrainingStatus:
 
 @dataclass(frozen=True)
 class SetTrainingWorkers:
-    """Say anew what the pods of a DeltaTraining may use; a pod that there is keeps what it has."""
+    """Say anew what the pods of a DeltaTraining may use; one at work keeps what it has."""
 
     name: str
     workers: Workers

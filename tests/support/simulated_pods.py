@@ -52,6 +52,10 @@ Killer = Callable[[Mapping[str, Any]], Ending | None]
 """Asked before each trial: how the worker ends that takes it, or None where it scores it."""
 
 
+Unplaced = Callable[[Mapping[str, Any]], str]
+"""Asked about each pod: why no node has room for it, in the scheduler's words, or nothing where one has."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """When a slot's trial got its result and when the slot's next trial was there, by this process's monotonic clock."""
@@ -75,6 +79,7 @@ class SimulatedPods:
     seconds: Seconds = lambda what: 0.0
     fault: Fault = lambda task, attempt: None
     killer: Killer = lambda trial: None
+    unplaced: Unplaced = lambda pod: ""
     done: list[str] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     deltas: set[str] = field(default_factory=set)
@@ -213,6 +218,10 @@ class SimulatedPods:
 
     def _start(self, pod: dict[str, Any]) -> None:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        if told := self.unplaced(pod):
+            no_node = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": told, "lastTransitionTime": _now()}
+            self._patch(f"/api/v1/namespaces/{namespace}/pods/{name}/status", {"status": {"conditions": [no_node]}}, MERGE)
+            return
         task = TASK.validate_json(unpack_task(pod["metadata"]["annotations"][TASK_ANNOTATION]))
         attempt = self._attempts.get(task.id, 0)
         self._attempts[task.id] = attempt + 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any, Literal
 
-from autollm.contract.pod import FAILURE_ANNOTATION, GENERATION_LABEL, TASK_LABEL
+from autollm.contract.pod import FAILURE_ANNOTATION, GENERATION_LABEL, TASK_LABEL, WORKERS_ANNOTATION
 from autollm_operator.cache.parsed import controller
 from autollm_operator.cache.views import JobView
 
@@ -17,7 +17,7 @@ LONGEST = 1024
 def job_view(document: Mapping[str, Any]) -> JobView:
     """Return the view of a Job. Only Complete and Failed decide: with FailureTarget or SuccessCriteriaMet alone its pods still run."""
     metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
-    labels = metadata.get("labels") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     held = {condition["type"]: condition for condition in status.get("conditions") or () if condition["status"] == "True"}
     outcome: Literal["Complete", "Failed"] | None = "Complete" if "Complete" in held else "Failed" if "Failed" in held else None
     told = held.get(outcome or "Suspended", {})
@@ -40,7 +40,8 @@ def job_view(document: Mapping[str, Any]) -> JobView:
         finished=moment(status.get("completionTime") or (told.get("lastTransitionTime") if outcome else None)),
         has_ttl=spec.get("ttlSecondsAfterFinished") is not None,
         gpus=_gpus(spec.get("template", {}).get("spec", {}).get("containers") or ()),
-        failure=(metadata.get("annotations") or {}).get(FAILURE_ANNOTATION, ""),
+        failure=annotations.get(FAILURE_ANNOTATION, ""),
+        made_with=intern(annotations.get(WORKERS_ANNOTATION, "")),
         failed_indexes=_indexes(status.get("failedIndexes") or ""),
     )
 

@@ -29,6 +29,7 @@ class JobView:
         failed_indexes: Of an Indexed Job, the indexes that were given up.
         gpus: GPUs that each of its pods asks for.
         failure: The annotation in which the operator kept why it failed, since pods go with their nodes; empty where it has not.
+        made_with: The digest of what was asked of its pods when it was made; empty where it has none.
     """
 
     namespace: str
@@ -49,6 +50,7 @@ class JobView:
     has_ttl: bool
     gpus: int
     failure: str = ""
+    made_with: str = ""
     failed_indexes: frozenset[int] = frozenset()
 
 

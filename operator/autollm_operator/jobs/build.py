@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from autollm.contract.pod import GENERATION_LABEL, MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL, TASK_LABEL
+from autollm.contract.pod import GENERATION_LABEL, MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL, TASK_LABEL, WORKERS_ANNOTATION
 from autollm.contract.tasks import AnyTask, EvaluateTask, TrainTask
 from autollm.resources.metadata import API_VERSION
 from autollm.resources.workers import Workers
 from autollm_operator.api.port import Document
 from autollm_operator.cache.views import Owner
 from autollm_operator.jobs.deadline import active_deadline_seconds
-from autollm_operator.jobs.kinds import asked_of
+from autollm_operator.jobs.kinds import KINDS, asked_of
+from autollm_operator.jobs.made_with import made_with
 from autollm_operator.jobs.pod import pod_template
 from autollm_operator.jobs.pod_failure_policy import pod_failure_policy
 from autollm_operator.jobs.queue_name import queue_labels
@@ -80,10 +81,11 @@ def _job(
     settings: Settings,
 ) -> Document:
     labels = _labels(task, generation)
+    annotations = {WORKERS_ANNOTATION: made_with(KINDS[task.kind].section, workers, settings.workers)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(task.id, labels | queue_labels(workers), owner, namespace),
+        "metadata": _metadata(task.id, labels | queue_labels(workers), owner, namespace) | {"annotations": annotations},
         "spec": {
             **limits,
             "activeDeadlineSeconds": active_deadline_seconds(asked_of(task, workers)),

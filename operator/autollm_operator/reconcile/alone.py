@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from autollm.plan.actions import FailTrial
+from autollm.plan.actions import FailTrial, StopTask
 from autollm.plan.alone import AlonePlan, plan_training, plan_trial
 from autollm.plan.conditions import settle, summary
 from autollm.plan.landscape import is_pending
@@ -22,6 +23,7 @@ from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
 from autollm_operator.reconcile.keeping import keep_or_expire
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.outdated import outdated
 from autollm_operator.reconcile.policy import refused_training
 from autollm_operator.reconcile.tasks import next_look, task_states
 
@@ -38,23 +40,25 @@ def reconcile_training(
     ready = training.status is not None and training.status.delta is not None
     status = made.status if problem is None or ready else _stalled_training(training, problem, subject.now)
     hands.statuses.write(TRAININGS, row, status)
-    return _act(
-        hands, obstacles, row, AlonePlan(made.actions if refused is None else (), status, made.requeue_after), subject, reported=ready
-    )
+    renewals = _renewals(hands, row, subject, lambda: plan_training(training, None, subject.now))
+    actions = (*made.actions, *renewals) if refused is None else ()
+    return _act(hands, obstacles, row, AlonePlan(actions, status, made.requeue_after), subject, reported=ready)
 
 
 def reconcile_trial(hands: Hands, obstacles: Obstacles, row: Parsed[MergeTrial], trial: MergeTrial, subject: Subject) -> float | None:
     """Have a trial scored that somebody made by hand; return in how many seconds to look again."""
     task = _task(hands, row, subject.now)
     run = _run_of(hands, trial, row.namespace, subject.now)
-    refused = _refused_trial(trial, run) if task is None else None
+    refusal = _refused_trial(trial, run)
+    refused = refusal if task is None else None
     made = plan_trial(trial, run, task, subject.now)
     problem = refused or obstacles.first(row.uid)
     status = made.status if problem is None or not is_pending(trial) else _failing_trial(trial, problem, subject.now)
     # An outcome is written at once, with its condition, and nothing after it.
     if is_pending(trial) and not any(isinstance(action, FailTrial) for action in made.actions):
         hands.statuses.write(TRIALS, row, status)
-    made = AlonePlan(made.actions if refused is None else (), status, made.requeue_after)
+    renewals = _renewals(hands, row, subject, lambda: plan_trial(trial, run, None, subject.now)) if refusal is None else ()
+    made = AlonePlan((*made.actions, *renewals) if refused is None else (), status, made.requeue_after)
     return _act(hands, obstacles, row, made, subject, reported=not is_pending(trial))
 
 
@@ -63,6 +67,12 @@ def say_unreadable(hands: Hands, resource: Resource, row: Parsed[Any], now: date
     if not row.raw_status.keys() & {"score", "failure"}:
         problem = Problem("NotReadable", f"This version of the operator cannot read the {resource.kind}; upgrade it. {row.problem}")
         hands.statuses.write_problem(resource, row, problem, now)
+
+
+def _renewals(hands: Hands, row: Parsed[Any], subject: Subject, without_job: Callable[[], AnyAlonePlan]) -> tuple[StopTask, ...]:
+    """Return what stops a Job that waits with other workers than are asked for now, if a plan that knows of no Job asks for one."""
+    stops = tuple(outdated(hands, subject, hands.cache.jobs(row.uid)))
+    return stops if stops and without_job().actions else ()
 
 
 def _act(hands: Hands, obstacles: Obstacles, row: Parsed[Any], made: AnyAlonePlan, subject: Subject, *, reported: bool) -> float | None:

@@ -16,6 +16,7 @@ from autollm_operator.reconcile.events import news, tell
 from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles
+from autollm_operator.reconcile.outdated import outdated
 from autollm_operator.reconcile.status import is_stalled, told_before, with_problem
 from autollm_operator.reconcile.tasks import jobs_of, next_look
 
@@ -37,8 +38,9 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     problem = told_before(before, made.status, row.generation) if new_here else obstacles.first(row.uid)
     status = made.status if problem is None else with_problem(made.status, problem, before.conditions or [], row.generation, now)
     hands.statuses.write(RUNS, row, status)
-    changed = attempts.all(action for action in made.actions if not isinstance(action, OF_TRIALS))
-    obstacles.retain(row.uid, made.actions)
+    renewals = [stop for stop in outdated(hands, subject, jobs_of(hands.cache, row.uid)) if stop not in made.actions]
+    changed = attempts.all([*(action for action in made.actions if not isinstance(action, OF_TRIALS)), *renewals])
+    obstacles.retain(row.uid, [*made.actions, *renewals])
     trainings = hands.cache.children(row.uid).trainings
     jobs = tuple(jobs_of(hands.cache, row.uid))
     keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, trainings))

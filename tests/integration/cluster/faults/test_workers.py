@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -49,6 +50,28 @@ def test_a_changed_document_tries_what_failed_before_again(scene: Scene) -> None
     scene.run.wait("DeltasReady", "False", "TrainingFailed")
     scene.run.change(workers={"train": {"resources": {"limits": {"memory": "64Gi"}}}})
     scene.run.wait("Succeeded", "True", "Published")
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+@pytest.mark.timeout(600)
+def test_jobs_that_no_node_has_room_for_are_made_anew_with_smaller_workers(scene: Scene, kind: str) -> None:
+    scene.pods.unplaced = lambda pod: "0/3 nodes are available: 3 Insufficient nvidia.com/gpu." if gpus(pod) > 1 else ""
+    scene.run.apply(workers={kind: {"resources": {"limits": {"nvidia.com/gpu": 2}}}})
+    scene.run.until(lambda: "Insufficient nvidia.com/gpu" in scene.run.message("Succeeded"), "nobody is told that there is no room")
+    too_large = {job["metadata"]["name"]: job["metadata"]["uid"] for job in scene.run.jobs(kind)}
+    scene.run.change(workers={kind: {"resources": {"limits": {"nvidia.com/gpu": 1}}}})
+    scene.run.wait("Succeeded", "True", "Published", seconds=300)
+    assert max(Counter(scene.pods.done).values()) == 1
+    if kind == "train":
+        now = {job["metadata"]["name"]: job["metadata"]["uid"] for job in scene.run.jobs(kind)}
+        assert now.keys() == too_large.keys()
+        assert not set(now.values()) & set(too_large.values())
+
+
+def gpus(pod: Mapping[str, Any]) -> int:
+    """How many a simulated node has to have for a pod."""
+    (container,) = pod["spec"]["containers"]
+    return int(container["resources"].get("limits", {}).get("nvidia.com/gpu", 0))
 
 
 @pytest.mark.parametrize("ending", [KILLED, EVICTED], ids=["killed", "evicted"])

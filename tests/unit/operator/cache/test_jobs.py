@@ -54,6 +54,7 @@ def test_only_complete_and_failed_decide(document: Document, outcome: str | None
         ({"spec": {"ttlSecondsAfterFinished": 0}}, "has_ttl", True),
         ({"metadata": {"deletionTimestamp": "2026-01-01T10:10:00Z"}}, "deleting", True),
         ({"metadata": {"annotations": {"autollm.dev/failure": "{}"}}}, "failure", "{}"),
+        ({"metadata": {"annotations": {"autollm.dev/workers": "0123456789ab"}}}, "made_with", "0123456789ab"),
         ({"metadata": {"ownerReferences": []}}, "owner", None),
         ({"metadata": {"labels": {"autollm.dev/generation": "²"}}}, "generation", 0),
         ({"metadata": {"labels": {"autollm.dev/generation": "-1"}}}, "generation", 0),

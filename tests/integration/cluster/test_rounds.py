@@ -34,13 +34,13 @@ def test_three_rounds_leave_a_bounded_number_of_children(scene: Scene) -> None:
     scene.pods.prepares = editions.prepared
     scene.pods.seconds = lambda what: 0.05
     run.apply(refresh={"every": "24h"}, search=SEARCH)
-    run.until(lambda: at_rest_in(run, 1), "the first round does not end", seconds=180)
+    run.until(lambda: is_over(run, 1), "the first round does not end", seconds=180)
     first = {plural: names(run, plural) for plural in ("deltatrainings", "mergetrials")}
     make_by_hand(run)
     for number in (2, 3):
         editions.present = number
         run.cluster.admin.expect("PATCH", f"{run.path}/status", {"status": {"refresh": {"begun": LONG_AGO}}}, content_type=MERGE)
-        run.until(lambda number=number: at_rest_in(run, number), f"round {number} does not end", seconds=180)  # type: ignore[misc]
+        run.until(lambda number=number: is_over(run, number), f"round {number} does not end", seconds=180)  # type: ignore[misc]
     run.until(lambda: not first["mergetrials"] & names(run, "mergetrials"), "trials of the first round are still there")
     run.until(lambda: not first["deltatrainings"] & names(run, "deltatrainings"), "trainings of the first round are still there")
     status = run.status()
@@ -60,10 +60,11 @@ def names(run: ClusterRun, plural: str) -> set[str]:
     return {child["metadata"]["name"] for child in run.children(plural)}
 
 
-def at_rest_in(run: ClusterRun, number: int) -> bool:
+def is_over(run: ClusterRun, number: int) -> bool:
+    """Say whether a round has published its model and come to rest; one that has only begun rests too, with the model of the one before."""
     status = run.status()
-    held = {one["type"]: one["status"] for one in status.get("conditions", [])}
-    return status.get("refresh", {}).get("round") == number and (held.get("Reconciling"), held.get("Succeeded")) == ("False", "True")
+    resting = {one["type"]: one["status"] for one in status.get("conditions", [])}.get("Reconciling") == "False"
+    return resting and status["refresh"]["round"] == number and status["published"]["revision"] == f"r{number}"
 
 
 def make_by_hand(run: ClusterRun) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from autollm.plan.actions import Action, StopTask
 from autollm.plan.baselines import result_rows
+from autollm.plan.clock import clock_now
 from autollm.plan.conditions import settle, still_succeeded, with_summary
 from autollm.plan.deltas import delta_keys, make_deltas
 from autollm.plan.field import Field, lay_out
@@ -108,7 +109,13 @@ def _together(snapshot: Snapshot, steps: Sequence[Step], now: datetime) -> Plan:
     generation = snapshot.run.metadata.generation
     if refresh is not None and refresh.round > 1:
         verdicts = still_succeeded(verdicts, before.conditions, generation)
-    fields: dict[str, object] = {"prepared": None, "published": None, "observed_generation": generation, "refresh": begins or refresh}
+    fields: dict[str, object] = {
+        "prepared": None,
+        "published": None,
+        "observed_generation": generation,
+        "refresh": begins or refresh,
+        "clock": clock_now(snapshot, now),
+    }
     for step in steps:
         fields |= step.fields
     fields["conditions"] = settle(before.conditions, verdicts, generation, now)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from autollm.plan.actions import AskCandidate
+from autollm.plan.clock import clock_of
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
 from autollm.plan.landscape import failure_of, is_pending, ranked
@@ -17,7 +18,7 @@ from autollm.plan.waiting import with_waits
 from autollm.plan.weights import plain_weights, shown
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import RunSpec
-from autollm.resources.run_status import Best, TrialCounts
+from autollm.resources.run_status import Best, SearchClock, TrialCounts
 from autollm.resources.values import parse_duration
 from autollm.search import Finished, Request, SpaceExhausted, start_points, suggest_at_once
 
@@ -52,7 +53,8 @@ class Tally:
 def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     """Have candidates scored on the search split."""
     tally = Tally(field.landscapes.trials(snapshot, field.landscapes.search))
-    fields = {"trials": tally.counts(), "best": best_of(tally.best_first)}
+    clock = _clock(snapshot, field.landscapes.search, tally, now)
+    fields = {"trials": tally.counts(), "best": best_of(tally.best_first), "clock": clock}
     if len(tally.failed) > snapshot.spec.search.max_failed:
         told = failure_of(tally.failed[-1])
         message = (
@@ -60,7 +62,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
             f"The last one: {told.message if told else ''}"
         )
         return _ended("TooManyFailedTrials", message, fields)
-    enough, until = _enough(snapshot, field, tally, now)
+    enough, until = _enough(snapshot, field, tally, clock, now)
     if enough and not tally.pending:
         if not tally.best_first:
             return _ended("NoScores", "Not one trial was scored, so there is nothing to choose from.", fields)
@@ -100,7 +102,9 @@ class Enough:
     message: str
 
 
-def _enough(snapshot: Snapshot, field: Field, tally: Tally, now: datetime) -> tuple[Enough | None, datetime | None]:
+def _enough(
+    snapshot: Snapshot, field: Field, tally: Tally, clock: SearchClock | None, now: datetime
+) -> tuple[Enough | None, datetime | None]:
     """Return the stop rule that holds, if any, and when the one that is a matter of time will."""
     spec = snapshot.spec.search
     if len(tally.trials) >= spec.trials:
@@ -112,13 +116,19 @@ def _enough(snapshot: Snapshot, field: Field, tally: Tally, now: datetime) -> tu
         since = _without_improvement(tally.best_first)
         if since >= stop.without_improvement:
             return Enough("NoImprovement", f"The last {since} trials were no better than the best before them."), None
-    begun = min((trial.metadata.creation_timestamp or "" for trial in tally.trials), default="")
-    if stop is not None and stop.after is not None and begun:
-        until = datetime.fromisoformat(begun) + timedelta(seconds=parse_duration(stop.after))
+    if stop is not None and stop.after is not None and clock is not None:
+        until = datetime.fromisoformat(clock.begun) + timedelta(seconds=parse_duration(stop.after))
         if now >= until:
             return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial."), None
         return None, until
     return None, None
+
+
+def _clock(snapshot: Snapshot, landscape: str, tally: Tally, now: datetime) -> SearchClock | None:
+    """Return how long the search has been under way, where it is to end after a time and has begun."""
+    stop = snapshot.spec.search.stop
+    first = min((trial.metadata.creation_timestamp or "" for trial in tally.trials), default="")
+    return clock_of(snapshot, landscape, first, now) if stop is not None and stop.after is not None and first else None
 
 
 def _without_improvement(best_first: Sequence[MergeTrial]) -> int:

@@ -10,7 +10,7 @@ from autollm.resources.evaluation import ShownWeights
 from autollm.resources.facts import Count, ModelFact, Prepared, PublishedRevision, Text
 from autollm.resources.metadata import Conditions
 from autollm.resources.model import Model
-from autollm.resources.values import Score
+from autollm.resources.values import Digest, Score
 
 
 class DataCounts(Model):
@@ -86,6 +86,16 @@ class RefreshStatus(Model):
     )
 
 
+class SearchClock(Model):
+    """How long a search has been under way."""
+
+    landscape: Digest = Field(description="Where it searches.")
+    begun: Annotated[str, Field(max_length=64)] = Field(
+        description="When its first trial was made, and later by the time for which the run has been suspended since."
+    )
+    stopped: Annotated[str, Field(max_length=64)] | None = Field(None, description="Since when the run is suspended; absent: it is not.")
+
+
 class RunStatus(Model):
     """What is known of a run."""
 
@@ -106,6 +116,7 @@ class RunStatus(Model):
         ]
         | None
     ) = Field(None, description="The results table.")
+    clock: SearchClock | None = Field(None, description="How long the search has been under way, where `search.stop.after` asks for that.")
     refresh: RefreshStatus | None = Field(None, description="How often the sources were looked at, where `spec.refresh` asks for that.")
     replaces: PublishedRevision | None = Field(
         None, description="The revision in use before this round's winner, and with which it is compared; written by the planner."

@@ -88,7 +88,9 @@ class Stop(Model):
     without_improvement: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None, description="After this many trials in which the incumbent did not change."
     )
-    after: Duration | None = Field(None, description="After this time, such as 90s, 30m or 6h.")
+    after: Duration | None = Field(
+        None, description="This long after its first trial, such as 90s, 30m or 6h; while the run is suspended, no time passes."
+    )
 
 
 class Search(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -228,6 +229,46 @@ class TestStopRules:
         world.settle()
         assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
         assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 5
+
+    def test_no_time_passes_while_the_run_is_suspended(self) -> None:
+        limited = {"trials": 50, "stop": {"after": "30s"}}
+        world = until(World(make_run(search=limited)), "DeltasReady")
+        for _ in range(2):
+            for _ in range(10):
+                act(world)
+                world.finish(world.running()[0])
+            world.change(make_run(search=limited, suspend=True).spec)
+            for _ in range(3):
+                world.plan()
+                world.now += timedelta(hours=1)
+            world.change(make_run(search=limited).spec)
+            assert world.plan().state.reason == "Searching"
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
+        assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 30, "each takes a second"
+
+    def test_a_search_that_was_over_is_not_taken_up_again_by_a_suspension(self) -> None:
+        limited = {"trials": 50, "stop": {"after": "5s"}}
+        world = World(make_run(search=limited))
+        world.settle()
+        done = list(world.done)
+        world.change(make_run(search=limited, suspend=True).spec)
+        world.plan()
+        world.now += timedelta(hours=1)
+        world.change(make_run(search=limited).spec)
+        world.settle()
+        assert (world.conditions()["SearchComplete"], world.done) == (("True", "TimeUp"), done)
+
+    def test_another_search_has_a_time_of_its_own(self) -> None:
+        limited = {"trials": 50, "stop": {"after": "5s"}}
+        world = World(make_run(search=limited))
+        world.settle()
+        world.now += timedelta(hours=1)
+        world.change(make_run(search=limited, evaluation={"metrics": [{"name": "m", "match": {}}]}).spec)
+        made = world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
+        assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 10
+        assert made.status.clock is not None
 
     def test_the_time_is_when_the_planner_wants_to_look_again(self) -> None:
         world = until(World(make_run(search={"trials": 50, "stop": {"after": "1h"}})), "DeltasReady")

@@ -179,18 +179,61 @@ def test_long_texts_that_stand_once_in_a_parquet_file_come_a_few_at_a_time(tmp_p
     monkeypatch.setattr(parquet_rows, "_BATCH_BYTES", 4 * 2**20)
     table = pyarrow.table({"text": repeated(2**20, 30), "list": [[{"role": "user"}], [], None] * 10})
     asked = []
-    monkeypatch.setattr(parquet_rows, "_check_rows", lambda *_: None)
     batches = pyarrow.parquet.ParquetFile.iter_batches
 
-    def watched(file: Any, *, batch_size: int, use_threads: bool) -> Any:
+    def watched(file: Any, *, batch_size: int, **options: Any) -> Any:
         asked.append(batch_size)
-        return batches(file, batch_size=batch_size, use_threads=use_threads)
+        return batches(file, batch_size=batch_size, **options)
 
     monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", watched)
     rows = read_parquet(table, tmp_path / "a.parquet")
     assert [len(row["text"]) for row in rows] == [2**20] * 30
     assert [row["list"] for row in rows[:3]] == [[{"role": "user"}], [], None]
     assert 1 <= asked[0] <= 4
+
+
+def in_one_list(text: str, entries: int) -> pyarrow.Table:
+    """One row with a list in which a text stands so often; Arrow, and so the file, holds it once."""
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * entries, pyarrow.int32()), [text])
+    messages = pyarrow.StructArray.from_arrays([texts], ["content"])
+    return pyarrow.table({"prompt": ["short"], "messages": pyarrow.ListArray.from_arrays([0, entries], messages)})
+
+
+@pytest.mark.parametrize("own_schema", [True, False])
+def test_a_text_that_a_list_repeats_is_never_unpacked(tmp_path: Path, own_schema: bool) -> None:
+    """Three gigabytes from a file of a kilobyte, in the one row that it has."""
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(in_one_list("a" * 2**20, 3000), path, compression="zstd", store_schema=own_schema)
+    assert path.stat().st_size < 4096
+    pool = pyarrow.default_memory_pool()
+    before = pool.max_memory()
+    with pytest.raises(InputError, match=r"data/a.parquet, row 1: .*longer than 16 MiB.* the column 'messages'") as caught:
+        list(read_rows(path, Place("math", "data/a.parquet")))
+    assert caught.value.reason == "LineTooLong"
+    assert pool.max_memory() <= max(before, 2**27)
+
+
+def test_lists_that_repeat_a_text_are_read_row_by_row_within_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_rows, "MAX_LINE", 5000)
+    rows = [{"messages": [{"role": role, "content": f"{number:05}" * 200} for role in ("user", "assistant")]} for number in range(2100)]
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=999)
+    assert [row for _, row in read_rows(path, Place("math", "data/a.parquet"))] == rows
+    rows[1234]["messages"] *= 3
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=999)
+    with pytest.raises(InputError, match="row 1235: "):
+        list(read_rows(path, Place("math", "data/a.parquet")))
+
+
+def test_lists_of_texts_that_share_their_beginnings_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.parquet", ["a" * 2**18] * 5000
+    encoded: dict[str, Any] = {"column_encoding": "DELTA_BYTE_ARRAY", "use_dictionary": False}
+    pyarrow.parquet.write_table(pyarrow.table({"messages": [texts]}), path, **encoded)
+    with pytest.raises(InputError, match=r"the column 'messages\.list\.element' may unpack to more than 1024 MiB") as caught:
+        list(read_rows(path, Place("math", "data/a.parquet")))
+    assert caught.value.reason == "ExpandsTooFar"
+    pyarrow.parquet.write_table(pyarrow.table({"messages": [["one", "onion"]]}), path, **encoded)
+    assert [row for _, row in read_rows(path, Place("math", "data/a.parquet"))] == [{"messages": ["one", "onion"]}]
 
 
 def test_a_parquet_row_of_endless_nothing_is_refused(tmp_path: Path) -> None:

@@ -7,16 +7,19 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 
 import kopf
 
 from autollm.suggester import Suggester
 from autollm_operator.api.client import KubernetesApi
 from autollm_operator.api.login import configuration
-from autollm_operator.api.port import Api, ApiError
-from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS
+from autollm_operator.api.port import Api, ApiError, ForbiddenError
+from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.api.session import open_session
 from autollm_operator.cache.cache import Cache
+from autollm_operator.cache.keys import Key
 from autollm_operator.health import Health
 from autollm_operator.lease import Lease, contend
 from autollm_operator.metrics.exposition import build_registry
@@ -48,9 +51,9 @@ class Operation:
         self._queue = WorkQueue()
         self._suggester = Suggester()
         self._suggesting = Suggesting(self._suggester, settings.suggestion_seconds, self._queue.add, suggested)
-        reconciler = Reconciler(self._api, self._cache, self._suggesting, settings, self._api.clock.now)
+        self._reconciler = Reconciler(self._api, self._cache, self._suggesting, settings, self._api.clock.now)
         self._lease = _lease(settings)
-        self._workers = Workers(self._queue, reconciler.reconcile, settings.reconcilers, may_work=self._may_work)
+        self._workers = Workers(self._queue, self._reconcile, settings.reconcilers, may_work=self._may_work)
         self._resync = Resync(self._api, self._cache, self._queue, settings.namespaces, settings.resync_seconds)
         self._watch = Watch(self._cache, self._queue, settings.namespaces, self._session, self._await_kinds)
         self._working = threading.Event()
@@ -92,6 +95,9 @@ class Operation:
         self._workers.start()
         self._working.set()
 
+    def _reconcile(self, key: Key) -> float | None:
+        return self._reconciler.reconcile(key) if self._resync.serves(key.namespace) else None
+
     def _may_work(self) -> bool:
         return self._lease is None or self._lease.held()
 
@@ -122,14 +128,23 @@ class Operation:
         while not stop.is_set():
             try:
                 for resource in (RUNS, TRAININGS, TRIALS):
-                    for namespace in self._settings.namespaces[:1] or (None,):
-                        next(iter(api.list(resource, namespace)), None)
+                    _list_anywhere(api, resource, self._settings.namespaces)
                 break
             except ApiError as error:
                 _log.warning("%s", error, extra={"reason": error.reason, "again_in": seconds})
             stop.wait(seconds)
             seconds = min(10.0, seconds * 2)
         api.close()
+
+
+def _list_anywhere(api: Api, resource: Resource, namespaces: Sequence[str]) -> None:
+    """List a kind where that may be done: of several namespaces some may be gone, and their roles with them."""
+    *others, last = namespaces or (None,)
+    for namespace in others:
+        with suppress(ForbiddenError):
+            next(iter(api.list(resource, namespace)), None)
+            return
+    next(iter(api.list(resource, last)), None)
 
 
 def _lease(settings: Settings) -> Lease | None:

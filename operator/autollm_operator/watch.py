@@ -29,6 +29,8 @@ OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 BEAT_SECONDS, END_ROUNDS = 0.25, 20
 
 logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that no signal reaches a thread: the program minds them
+# kopf tells of every attempt, for ever where a namespace is gone; the session and the operator's own lists tell of it once.
+logging.getLogger("kopf._cogs.clients.watching").addFilter(lambda record: "APIForbiddenError(" not in record.getMessage())
 
 Login = Callable[[], kopf.AiohttpSession]
 

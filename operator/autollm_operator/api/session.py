@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 import aiohttp
@@ -12,9 +13,15 @@ from kubernetes.client import Configuration
 from autollm_operator.api.client import Observe
 from autollm_operator.api.resources import Resource
 
-UNAUTHORIZED = 401
+_log = logging.getLogger(__name__)
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
+
 LOGIN_SECONDS = 5.0
 """How long a login that was refused is waited with: another one at once would be refused as well."""
+
+FORBIDDEN_SECONDS = 10.0
+"""How long an answer is kept back that something may not be watched: kopf asks for ever, for each kind in a namespace that is gone."""
 
 
 def open_session(
@@ -47,7 +54,7 @@ def open_session(
         connector=aiohttp.TCPConnector(limit=0, ssl=connection.as_ssl_context()),
         headers=connection.as_http_headers(),
         trust_env=True,
-        middlewares=[_Ear(tuple(resources), listed, observe), _SignsIn(configuration, login)],
+        middlewares=[_Ear(tuple(resources), listed, observe), _Patience(), _SignsIn(configuration, login)],
     )
     return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
@@ -74,6 +81,25 @@ class _SignsIn:
             self._configuration = self._login()
 
 
+class _Patience:
+    """Slows down what is forbidden, and tells of a watch that is, once until it is allowed: of lists the operator's own tell."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        response = await handler(request)
+        path, watches = request.url.path, _watches(request)
+        if response.status == FORBIDDEN:
+            if watches and path not in self._told:
+                self._told.add(path)
+                _log.warning("the API server refuses to let %s be watched", path, extra={"reason": "Forbidden"})
+            await asyncio.sleep(FORBIDDEN_SECONDS)
+        elif watches:
+            self._told.discard(path)
+        return response
+
+
 class _Ear:
     """Tells of answers and of full lists."""
 
@@ -86,7 +112,7 @@ class _Ear:
         resource = next((resource for resource in self._resources if _is_of(resource, request.url.path)), None)
         if resource is None:
             return await handler(request)
-        verb, status = "watch" if request.url.query.get("watch") == "true" else "list", 0
+        verb, status = "watch" if _watches(request) else "list", 0
         try:
             response = await handler(request)
             status = response.status
@@ -95,6 +121,10 @@ class _Ear:
         if verb == "list" and status == 200 and "continue" not in request.url.query:
             self._listed(resource)
         return response
+
+
+def _watches(request: aiohttp.ClientRequest) -> bool:
+    return request.url.query.get("watch") == "true"
 
 
 def _is_of(resource: Resource, path: str) -> bool:

@@ -97,6 +97,12 @@ class Table(Generic[R]):
         self._remove(known)
         return known
 
+    def forget(self, namespace: str) -> None:
+        """Forget the rows of a namespace, which may be there again as they are."""
+        for row in self:
+            if row.namespace == namespace:
+                self._remove(row)
+
     def _remove(self, row: R) -> None:
         del self._by_name[row.namespace, row.name]
         del self._by_uid[row.uid]

@@ -17,7 +17,9 @@ from autollm_operator.lease import LEASE_SECONDS
 from cluster.cluster import Cluster
 from cluster.proxy import Asked, Cut, Proxy, Refusal, proxied, refusal
 from cluster.waiting import wait_until
+from support.access import Access, may
 from support.api_contract import run_document
+from support.chart_rights import OPERATOR
 from support.operator_process import OperatorProcess, running_operator
 
 
@@ -78,6 +80,44 @@ def test_it_waits_for_definitions_that_come_after_it(
         operator.wait_ready()
         api.create(RUNS, run_document(namespace))
         wait_until(lambda: is_planned(api, namespace), "the run is not planned")
+
+
+def test_a_namespace_that_is_gone_stops_no_other_and_is_served_when_it_comes_back(
+    cluster: Cluster, api: KubernetesApi, namespace: str, tmp_path: Path
+) -> None:
+    gone, account = f"{namespace}-gone", f"system:serviceaccount:{namespace}:operator"
+    cluster.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": "operator"}})
+    _let_operate(cluster, account, namespace)
+    with running_operator(tmp_path, cluster.kubeconfig_of(namespace, "operator"), gone, namespace) as operator:
+        operator.wait_ready()
+        api.create(RUNS, run_document(namespace))
+        wait_until(lambda: is_planned(api, namespace), "the run is not planned")
+        cluster.create("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": gone}})
+        _let_operate(cluster, account, gone)
+        api.create(RUNS, run_document(gone))
+        wait_until(lambda: is_planned(api, gone), "the run in the namespace that came back is not planned", seconds=120)
+        watched = 'autollm_api_requests_total{code="200",resource="autollmruns",verb="watch"} 2.0'
+        wait_until(lambda: watched in operator.metrics(), "the namespace that came back is not watched", seconds=120)
+        told = [line for line in operator.log if line["level"] != "INFO"]
+        assert ["nothing is done in this namespace" in line["message"] for line in told] == [True], told
+        assert told[0]["namespace"] == gone
+    cluster.delete_namespace(gone)
+
+
+def _let_operate(cluster: Cluster, account: str, namespace: str) -> None:
+    """Give an account the rights that the chart gives the operator in a namespace."""
+    rules = [
+        {"apiGroups": [resource.partition(".")[2]], "resources": [resource.partition(".")[0]], "verbs": [verb]}
+        for verb, resource, _ in sorted(OPERATOR)
+    ]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": account}
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    cluster.create(f"{path}/roles", {"kind": "Role", "metadata": {"name": "operator"}, "rules": rules})
+    binding = {"kind": "RoleBinding", "metadata": {"name": "operator"}, "roleRef": role, "subjects": [subject]}
+    cluster.create(f"{path}/rolebindings", binding)
+    probe = Access("list", "pods", namespace)
+    wait_until(lambda: may(cluster.admin, account, probe), f"{account} has no rights")
 
 
 class Replicas:

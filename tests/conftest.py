@@ -63,7 +63,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         for write in (operator_image, runtime_image):
             started.load(write(images, python))
         yield started
-    shutil.rmtree(images)
+    shutil.rmtree(images, ignore_errors=True)
 
 
 @pytest.fixture

@@ -15,19 +15,19 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-NODE = "node"
-"""The name of the cluster's one real node."""
+NODES = ("node-1", "node-2", "node-3")
+"""The names of the cluster's real nodes, of which one is there at a time."""
 
 _CLIENTS = {
     "admin": ("admin", "system:masters"),
     "apiserver": ("kube-apiserver", "system:masters"),
     "controllers": ("system:kube-controller-manager", None),
     "scheduler": ("system:kube-scheduler", None),
-    "kubelet": (f"system:node:{NODE}", "system:nodes"),
+    **{node: (f"system:node:{node}", "system:nodes") for node in NODES},
     "proxy": ("system:kube-proxy", None),
     "names": ("names", "system:masters"),
 }
-_SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", NODE)
+_SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,11 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         processes.stop()
 
 
-def start(plane: ControlPlane, *, host: str, port: int, etcd: int, scheduler: int, controllers: int) -> None:
-    """Start the programs, with AutoLLM's CRDs, and wait until namespaces get their ServiceAccount; pods reach the API server at `host`."""
+def start(plane: ControlPlane, *, host: str, port: int, etcd: int, scheduler: int, controllers: int, grace: int = 50) -> None:
+    """Start the programs, with AutoLLM's CRDs, and wait until namespaces get their ServiceAccount; pods reach the API server at `host`.
+
+    A node that is silent for longer than `grace` seconds is not ready.
+    """
     binary, certificates, processes = program(), plane.certificates, plane.processes
     loopback = host == "127.0.0.1"
     server = f"https://127.0.0.1:{port}"
@@ -85,7 +88,7 @@ def start(plane: ControlPlane, *, host: str, port: int, etcd: int, scheduler: in
     processes.start(
         "kube-controller-manager",
         *(binary, "kube-controller-manager", "--kubeconfig", certificates.kubeconfig("controllers", server), *fast),
-        *("--secure-port", str(controllers), "--use-service-account-credentials=true"),
+        *("--secure-port", str(controllers), "--use-service-account-credentials=true", "--node-monitor-grace-period", f"{grace}s"),
         *("--service-account-private-key-file", certificates.file("accounts.key"), "--root-ca-file", certificates.file("ca.crt")),
     )
     processes.start(

@@ -49,6 +49,14 @@ class Sandbox:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
         return done.stdout
 
+    def succeeds(self, *command: str | Path) -> bool:
+        """Run a command inside and say whether it succeeds."""
+        try:
+            self.run(*command)
+        except RuntimeError:
+            return False
+        return True
+
     def forward(self, port: int, host: str = ADDRESS) -> int:
         """Return a port of this machine's loopback on which what listens inside is reached, on `port` of the node or of a pod."""
         with socket.create_server(("127.0.0.1", 0)) as outside:
@@ -71,7 +79,7 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
     enter = ["nsenter", "--target", _first_process(outer), "--net", "--mount", "--pid", "--"]
     inside = Sandbox(enter, cgroup, Processes(folder, enter))
     try:
-        for hierarchy in _hierarchies():
+        for hierarchy in hierarchies():
             (hierarchy / cgroup).mkdir()
         for path in _PRIVATE:
             Path(path).mkdir(parents=True, exist_ok=True)
@@ -89,7 +97,7 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         inside.processes.stop()
         outer.kill()
         outer.wait()
-        for hierarchy in _hierarchies():
+        for hierarchy in hierarchies():
             _remove(hierarchy / cgroup)
 
 
@@ -101,7 +109,8 @@ def _first_process(outer: subprocess.Popen[bytes]) -> str:
     raise RuntimeError(f"no sandbox could be made: unshare ended with {outer.wait()}")
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
+    """The mounts below which each control group has a folder: one, or one for each controller."""
     if (_CGROUPS / "cgroup.controllers").exists():
         return [_CGROUPS]
     return [path for path in sorted(_CGROUPS.iterdir()) if (path / "cgroup.procs").exists() and not path.is_symlink()]
@@ -119,7 +128,7 @@ def _remove(cgroup: Path) -> None:
 
 def _remove_leftovers() -> None:
     """Remove the control groups of sandboxes whose tests were killed: the one thing that stays, and empty."""
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         for path in hierarchy.glob(f"{_PREFIX}*"):
             command = Path("/proc", path.name.removeprefix(_PREFIX), "cmdline")
             if not command.exists() or not command.read_bytes():  # it has ended, whether or not somebody has waited for it

@@ -15,7 +15,7 @@ from cluster.store import SECRET, Store, give_credentials
 from cluster.waiting import wait_until
 from support.helm_release import Release
 from support.runs import merged
-from support.tiny_run import environment
+from support.tiny_run import DOCUMENT, environment
 
 _WORKERS: dict[str, Any] = {
     "volumes": [
@@ -37,6 +37,19 @@ class Place:
     namespace: str
     bucket: str
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder in which the S3 server keeps what runs write."""
+        return self.store.folder / self.bucket / "artifacts"
+
+    def tiny_run(self, name: str = "tiny", **changes: Any) -> dict[str, Any]:
+        """The document of a run with the tiny model and the sources of `write_tiny_run`, put into the bucket; two evaluators."""
+        at = f"s3://{self.bucket}"
+        sources = [{"name": source, "file": {"uri": f"{at}/{source}.jsonl"}} for source in ("count", "echo")]
+        spec = {key: value for key, value in DOCUMENT["spec"].items() if key != "artifacts"}
+        spec = merged(spec, {"model": {"uri": f"{at}/model"}, "sources": sources, "search": {"parallelism": 2}})
+        return DOCUMENT | {"metadata": {"name": name}, "spec": merged(spec, changes)}
+
     def apply(self, document: dict[str, Any]) -> None:
         """Apply a run with kubectl, as a user does, with what its pods need here added."""
         artifacts = {"uri": f"s3://{self.bucket}/artifacts", "endpoint": self.store.endpoint, "secretName": SECRET}
@@ -48,8 +61,11 @@ class Place:
         return self.node.cluster.admin.expect("GET", f"/apis/autollm.dev/v1alpha1/namespaces/{self.namespace}/autollmruns/{name}")
 
     def condition(self, name: str, kind: str) -> dict[str, str]:
-        """A condition of a run; of one that it does not have yet, the status is empty."""
-        conditions = self.run(name).get("status", {}).get("conditions", [])
+        """A condition of a run as it was applied last; of one that it does not have yet, the status is empty."""
+        run = self.run(name)
+        conditions = run.get("status", {}).get("conditions", [])
+        if conditions and run["status"].get("observedGeneration") != run["metadata"]["generation"]:
+            return {"status": ""}
         return next((condition for condition in conditions if condition["type"] == kind), {"status": ""})
 
     def wait_for_end(self, name: str, *, seconds: float) -> dict[str, str]:
@@ -63,7 +79,7 @@ class Place:
     def revision(self, name: str) -> Path:
         """The folder of the model that a run has published."""
         revision: str = self.run(name)["status"]["published"]["revision"]
-        return self.store.folder / self.bucket / "artifacts" / "revisions" / revision
+        return self.artifacts / "revisions" / revision
 
     def described(self) -> str:
         """What people would look at: the objects, the events, and the ends of the pods' logs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,7 @@ from cluster.store import Store
 from cluster.waiting import wait_until
 from support.cluster_place import Place, load_with_transformers, make_place
 from support.prometheus import prometheus
-from support.runs import merged
-from support.tiny_run import DOCUMENT, write_tiny_run
+from support.tiny_run import write_tiny_run
 from support.versitygw import KEYS
 
 pytestmark = pytest.mark.timeout(1200)
@@ -27,18 +25,10 @@ def place(node: Node, store: Store, tmp_path_factory: pytest.TempPathFactory) ->
     write_tiny_run(folder)
     place = make_place(node, store)
     store.put(place.bucket, folder)
-    place.apply(tiny_run(place))
+    place.apply(place.tiny_run())
     condition = place.wait_for_end("tiny", seconds=900)
     assert condition["status"] == "True", f"{condition}\n{place.described()}"
     return place
-
-
-def tiny_run(place: Place, **changes: Any) -> dict[str, Any]:
-    at = f"s3://{place.bucket}"
-    sources = [{"name": name, "file": {"uri": f"{at}/{name}.jsonl"}} for name in ("count", "echo")]
-    spec = {key: value for key, value in DOCUMENT["spec"].items() if key != "artifacts"}
-    spec = merged(spec, {"model": {"uri": f"{at}/model"}, "sources": sources, "search": {"parallelism": 2}})
-    return DOCUMENT | {"spec": merged(spec, changes)}
 
 
 def test_the_winner_is_published_and_loads_with_nothing_of_ours(place: Place) -> None:

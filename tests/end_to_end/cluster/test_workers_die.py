@@ -1,0 +1,88 @@
+"""Workers on a real kubelet that run out of memory, are killed or are drained: the run goes on, and nothing finished is done again."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from autollm.contract.exit_codes import ExitCode
+from support.cluster_place import Place
+from support.pod_ends import PodEnds
+from support.run_on_node import RunOnNode
+
+pytestmark = pytest.mark.timeout(1800)
+
+TOO_SMALL = {"resources": {"requests": {"memory": "48Mi"}, "limits": {"memory": "48Mi"}}}
+"""The worker's libraries alone take more."""
+
+ONCE, NEVER = {"retries": 1}, {"retries": 0}
+EVICTED = "EvictionByEvictionAPI"
+
+
+def test_trainings_and_trials_outlive_the_pods_that_do_them(tiny_place: Place) -> None:
+    """Memory is too small for the trainings; then one is killed and one drained, and later an evaluator drained and the operator killed."""
+    run = RunOnNode(tiny_place, "faults")
+    with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
+        run.apply(40, train=NEVER | TOO_SMALL)
+        assert "workers.train.resources.limits.memory" in run.until_stalled("TrainingFailed")
+        run.until(lambda: len(ends.of(run.name, "train")) == 2, "not both trainings have failed")
+        failed = ends.of(run.name, "train")
+        assert {(end.exit_code, end.because) for end in failed} == {(ExitCode.KILLED, "OOMKilled")}
+
+        # A pod that is drained takes up no retry.
+        run.apply(40, train=ONCE, evaluate=NEVER)
+        (_, trainer), (drained, leaver) = run.catch_trainings().items()
+        run.evict(leaver)
+        run.signal([leaver], signal.SIGCONT)
+        run.signal([trainer], signal.SIGKILL)
+        run.until(lambda: ExitCode.STOPPED in ends.codes(run.name, "train"), "none has saved and stopped")
+        saved, told = run.saved_step(drained), run.step(drained)
+        run.until(lambda: run.step(drained) != told, "what was saved is not taken up")
+        assert run.step(drained) > saved > 0
+
+        evaluators = run.catch_evaluators(2)
+        finished = run.finished()
+        run.evict(evaluators[0])
+        kill_operator(tiny_place, run)
+        run.signal(evaluators, signal.SIGCONT)
+        run.wait_published(trials=40)
+
+        assert finished.items() <= run.finished().items()
+        trained = Counter((end.exit_code, end.because, end.disruption) for end in ends.of(run.name, "train") if end not in failed)
+        assert trained == {(ExitCode.KILLED, "Error", ""): 1, (ExitCode.STOPPED, "Error", EVICTED): 1, (ExitCode.DONE, "Completed", ""): 2}
+        assert [end.exit_code for end in ends.of(run.name, "evaluate") if end.disruption == EVICTED] == [ExitCode.STOPPED]
+        # The place's later runs find the model in use already where they come to the same one.
+        run.until(lambda: ends.codes(run.name, "publish") == [0], "the model was not published once")
+        assert ends.codes(run.name, "prepare") == [0]
+
+
+def test_evaluators_get_the_memory_that_the_run_says_they_lack(tiny_place: Place) -> None:
+    run = RunOnNode(tiny_place, "small")
+    with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
+        run.apply(4, evaluate=NEVER | TOO_SMALL)
+        assert "workers.evaluate.resources.limits.memory" in run.until_stalled("OOMKilled")
+        assert "OOMKilled" in {end.because for end in ends.of(run.name, "evaluate")}
+        finished = run.finished()
+        run.apply(4)
+        run.wait_published(trials=4)
+        assert finished.items() <= run.finished().items()
+
+
+def kill_operator(place: Place, run: RunOnNode) -> None:
+    """Kill the operator in its pod and wait for the one that the kubelet starts in its place."""
+
+    def operator() -> dict[str, Any]:
+        found = place.node.cluster.kubectl("get", "pods", "-n", place.namespace, "-l", "app.kubernetes.io/name=autollm", "-o", "json")
+        pod: dict[str, Any] = json.loads(found)["items"][0]
+        return pod
+
+    def is_back() -> bool:
+        (container,) = operator()["status"]["containerStatuses"]
+        return bool(container["restartCount"] == 1 and container["ready"])
+
+    run.signal([operator()], signal.SIGKILL)
+    run.until(is_back, "the operator is not back")

@@ -69,7 +69,8 @@ class PodEnds:
                 for line in self.connection.lines(f"{path}&watch=1&timeoutSeconds=60&resourceVersion={version}"):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        raise RuntimeError(f"the watch of pods was too late: {event['object']}")
+                        version = "0"  # it came too late: from what there is now
+                        break
                     pod = event["object"]
                     version = pod["metadata"]["resourceVersion"]
                     self._last[pod["metadata"]["uid"]] = pod

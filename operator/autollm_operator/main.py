@@ -13,6 +13,7 @@ from autollm.contract.log_lines import log_to_stderr
 from autollm.errors import AutoLLMError
 from autollm_operator.operation import Operation
 from autollm_operator.settings import read_settings
+from autollm_operator.threads import end_with_any
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, metavar="FILE", help="a YAML file, as the chart writes it")
     arguments = parser.parse_args()
     log_to_stderr("autollm", "autollm_operator")
+    end_with_any()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stop.set())

@@ -88,9 +88,9 @@ class Watch:
     def _run(self) -> None:
         delays = chain((1.0, 2.0, 5.0), repeat(10.0))
         while not self._stop.is_set():
-            self._await_served(self._stop)
             begun = time.monotonic()
             try:
+                self._await_served(self._stop)
                 run_to_end(self._watch())
             except Exception as error:  # whatever it is: without events the operator would be deaf
                 _log.warning("watching broke off and begins again", exc_info=error)

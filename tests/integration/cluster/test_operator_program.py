@@ -179,3 +179,11 @@ def test_who_cannot_renew_its_lease_ends(proxy: Proxy, api: KubernetesApi, names
         proxy.before = before
         assert operator.wait() == 1
         assert "the lease is lost" in messages(operator)[-1]
+
+
+def test_one_whose_thread_dies_ends(proxy: Proxy, namespace: str, tmp_path: Path) -> None:
+    proxy.before = lambda asked: Refusal(200, {"kind": "Lease"}) if "/leases" in asked.path else None
+    with running_operator(tmp_path, proxy.kubeconfig, namespace, lease=f"{namespace}/operator") as operator:
+        assert operator.wait() == 1
+        assert messages(operator)[-1] == "the thread beginning has died, so the operator ends"
+        assert "KeyError" in operator.log[-1]["exception"]

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from autollm_operator.api.port import UnavailableError
+from autollm_operator.api.port import ApiError, UnavailableError
 from autollm_operator.cache.cache import Cache
 from autollm_operator.watch import Watch, run_to_end
 from autollm_operator.workqueue import WorkQueue
@@ -56,3 +56,18 @@ def test_it_stops_while_it_waits_for_the_kinds_to_be_served() -> None:
     assert watch.silence() == 0.0  # it is the API server that is silent
     watch.stop(20)
     assert not [thread for thread in threading.enumerate() if thread.name == "watch"]
+
+
+def test_an_error_while_it_waits_for_the_kinds_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = threading.Event()
+
+    def await_served(stop: threading.Event) -> None:
+        if not caplog.records:
+            raise ApiError("there is no cluster to speak to")
+        waiting.set()
+        stop.wait(20)
+
+    watch = Watch(Cache(), WorkQueue(), (), lambda: pytest.fail("nothing is served"), await_served)
+    watch.start()
+    assert waiting.wait(60)
+    watch.stop(20)

@@ -52,7 +52,8 @@ def test_generated_documents_meet_the_same_verdict(cluster: Cluster, kind: str) 
     assert not different, f"{len(different)} of {len(documents)} differ:\n\n" + "\n\n".join(different[:5])
     refused = sum(server.refused for _, server, _ in verdicts)
     assert len(verdicts) == count
-    assert count // 10 < refused < count - count // 10, f"good and bad ones are to be among them, not {refused} bad ones of {count}"
+    some = count // 30  # how many there are moves with every string of the code, from which Hypothesis draws
+    assert some < refused < count - some, f"good and bad ones are to be among them, not {refused} bad ones of {count}"
 
 
 def _child(kind: str) -> dict[str, Any]:

@@ -33,8 +33,17 @@ class EnvironmentVariable(Model):
             "name",
         ),
         Rule(
-            "!self.name.startsWith('LD_') && !self.name.startsWith('PYTHON') && !(self.name in ['PATH', 'ENV', 'BASH_ENV'])",
+            # BOTO…: plugins of the S3 client; OPENSSL_…: providers; PET_…: options of torchrun.
+            "!self.name.matches('^(LD_|PYTHON|BOTO|OPENSSL_|PET_)') && !(self.name in ['PATH', 'ENV', 'BASH_ENV'])",
             "PATH, PYTHON…, LD_… and the like choose what program runs: the image sets them, or the operator's settings",
+            "name",
+        ),
+        Rule(
+            # Libraries take …_PROXY however it is written. Of AWS_… and KUBE… there are more with every release: what is harmless is named.
+            "!self.name.matches('^(KUBE|SSL)|ENDPOINT|_CA_BUNDLE$|_[Pp][Rr][Oo][Xx][Yy]$') && (!self.name.startsWith('AWS_') || "
+            "self.name in ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_REGION', 'AWS_DEFAULT_REGION'])",
+            "where workers connect to, by which proxy, and which certificates they trust is for the operator's settings to say; "
+            "of AWS_… a run may set keys and region",
             "name",
         ),
     )

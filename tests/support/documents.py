@@ -187,6 +187,15 @@ _MATCH = "spec.evaluation.metrics"
 _LIKELIHOOD = {"name": "likelihood", "likelihood": {}}
 _MANY = [{"name": f"s{number}", "file": {"uri": "s3://data/x"}} for number in range(65)]
 
+ELSEWHERE = (
+    "HF_ENDPOINT", "HF_INFERENCE_ENDPOINT", "HF_XET_DATA_DEFAULT_CAS_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "hTTps_PrOxY",
+    "ALL_PROXY", "NO_PROXY", "no_proxy", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT",
+)  # fmt: skip
+"""Variables that lead a worker's connections elsewhere, or tell it whom to trust: no document may set them."""
+
 _WORKERS, _ENV, _TRAIN = "spec.workers", "spec.workers.env", "spec.workers.train"
 
 
@@ -416,6 +425,14 @@ BAD: tuple[Bad, ...] = (
     _set(f"{_ENV}", [{"name": "JOB_COMPLETION_INDEX", "value": "7"}], "choose another name", blamed=f"{_ENV}[0].name"),
     _set(f"{_ENV}", [{"name": "LD_PRELOAD", "value": "/data/x.so"}], "the image sets them", blamed=f"{_ENV}[0].name"),
     _set(f"{_ENV}", [{"name": "PYTHONPATH", "value": "/data"}], "the image sets them", blamed=f"{_ENV}[0].name"),
+    *(
+        _set(f"{_ENV}", [{"name": name, "value": "/data/x.so"}], "the image sets them", blamed=f"{_ENV}[0].name")
+        for name in ("OPENSSL_CONF", "BOTOCORE_EXPERIMENTAL__PLUGINS", "PET_RUN_PATH")
+    ),
+    *(
+        _set(f"{_ENV}", [{"name": name, "value": "http://10.0.0.1"}], "for the operator's settings", blamed=f"{_ENV}[0].name")
+        for name in ELSEWHERE
+    ),
     _set(f"{_ENV}", [{"name": "AWS_ACCESS_KEY_ID", "value": "a"}], "artifacts.secretName", blamed=_WORKERS),
     _set(
         f"{_ENV}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from support.documents import ELSEWHERE
+
 ALLOWED_POD_FIELDS = frozenset(
     (
         "restartPolicy", "serviceAccountName", "automountServiceAccountToken", "enableServiceLinks", "terminationGracePeriodSeconds",
@@ -66,7 +68,7 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
             yield f"the variable {variable['name']}"
         if source.keys() - {"secretKeyRef", "fieldRef"} or "namespace" in source.get("secretKeyRef", {}):
             yield f"the variable {variable['name']}"
-        if variable["name"].startswith(("LD_", "PYTHON")) or variable["name"] == "PATH":
+        if variable["name"].startswith(("LD_", "PYTHON")) or variable["name"] in ("PATH", *ELSEWHERE):
             yield f"the variable {variable['name']}"
 
 
@@ -103,6 +105,8 @@ HOSTILE_WORKERS: tuple[dict[str, Any], ...] = (
     {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]},
     {"env": [{"name": "LD_PRELOAD", "value": "/v/evil.so"}]},
     {"env": [{"name": "AUTOLLM_NAMESPACE", "value": "kube-system"}]},
+    *({"env": [{"name": name, "value": "http://169.254.169.254"}]} for name in ELSEWHERE),
+    {"env": [{"name": "HF_ENDPOINT", "secretKeyRef": {"name": "s", "key": "k"}}]},
     {"imagePullSecrets": [{"name": "kube-system/registry"}]},
 )
 """Sections that ask for what is not theirs: some fields do not exist, others have values that are refused."""

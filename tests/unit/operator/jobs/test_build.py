@@ -171,13 +171,13 @@ def test_without_secrets_the_pods_identity_is_used() -> None:
 
 
 def test_of_one_variable_the_document_counts_more_than_the_settings_and_the_workers_own_most() -> None:
-    settings = Settings.parse({"workers": {"image": "i", "env": {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "a"}}})
-    env = [{"name": name, "value": "mine"} for name in ("HF_HOME", "NO_PROXY", "HOME")]
+    settings = Settings.parse({"workers": {"image": "i", "env": {"HTTPS_PROXY": "http://proxy:3128", "HF_HUB_OFFLINE": "0"}}})
+    env = [{"name": name, "value": "mine"} for name in ("HF_HOME", "HF_HUB_OFFLINE", "HOME")]
     env += [{"name": "AWS_ACCESS_KEY_ID", "value": "mine"}, {"name": "AUTOLLM_NAMESPACE", "value": "team-b"}]
     found = variables(job(TASKS["Train"], {"env": env}, settings))
-    assert {name: found[name].get("value") for name in ("HF_HOME", "NO_PROXY", "HOME", "HTTPS_PROXY", "TMPDIR")} == {
+    assert {name: found[name].get("value") for name in ("HF_HOME", "HF_HUB_OFFLINE", "HOME", "HTTPS_PROXY", "TMPDIR")} == {
         "HF_HOME": "mine",
-        "NO_PROXY": "mine",
+        "HF_HUB_OFFLINE": "mine",
         "HOME": "mine",
         "HTTPS_PROXY": "http://proxy:3128",
         "TMPDIR": "/tmp",

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from urllib.request import urlopen
 
 import yaml
 
+from cluster.waiting import wait_until
 from support.versitygw import free_port
 
 RULES = Path(__file__).parents[2] / "charts" / "autollm" / "files" / "rules.yaml"
@@ -104,11 +104,15 @@ def _configuration(targets: Sequence[str]) -> str:
 
 
 def _wait_until_it_is_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urlopen(f"{url}/-/ready", timeout=5):
-                return
-        except URLError:
-            time.sleep(0.05)
-    raise RuntimeError(f"Prometheus does not answer at {url}:\n{log.read_text()}")
+    otherwise = f"Prometheus does not answer at {url}, and its log is {log}"
+    wait_until(lambda: process.poll() is not None or _is_ready(url), otherwise, seconds=_READY_SECONDS)
+    if process.poll() is not None:
+        raise RuntimeError(f"Prometheus has ended:\n{log.read_text()}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/-/ready", timeout=5):
+            return True
+    except URLError:
+        return False

@@ -10,13 +10,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.waiting import wait_until
 from support.go import built
 
 if TYPE_CHECKING:
@@ -114,11 +114,13 @@ def program() -> Path:
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.01)
-    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()}")
+    otherwise = f"the S3 server does not listen on {port}, and its log is {log}"
+    wait_until(lambda: process.poll() is not None or _listens(port), otherwise, seconds=_READY_SECONDS)
+    if process.poll() is not None:
+        raise RuntimeError(f"the S3 server has ended:\n{log.read_text()}")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

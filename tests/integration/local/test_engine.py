@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from autollm.cli import main
 from autollm.contract.folder import ObjectFolder
+from cluster.waiting import wait_until
 from support.local_run import FAKE_WORKER, run_document, write_run
 from support.runs import make_run
 
@@ -79,10 +79,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(condition, "it did not happen")
 
 
 def working(folder: Folder, kind: str) -> Callable[[], bool]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from autollm.contract.folder import ObjectFolder
 from autollm.contract.manifests import DeltaManifest
 from autollm.contract.tasks import TrainTask
 from autollm_runtime.train.run import run_train
+from cluster.waiting import wait_until
 from support.tiny_model import make_tiny_model
 from support.training import Bench, documents, preferences, sums
 
@@ -82,11 +82,8 @@ class Crew:
     def at_work(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the first steps."""
         path = self.objects.root / "deltatrainings" / self._task.training / "progress.json"
-        end = time.monotonic() + 120
-        while not path.exists():
-            assert process.poll() is None, self.log
-            assert time.monotonic() < end, "the training did not begin"
-            time.sleep(0.02)
+        wait_until(lambda: path.exists() or process.poll() is not None, "the training did not begin", seconds=120)
+        assert path.exists(), self.log
 
     @property
     def log(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.waiting import wait_until
 from support.evaluation import make_landscape
 from support.fork_server import ForkServer, is_alive
 
@@ -39,10 +39,7 @@ def start(server: ForkServer, tmp_path: Path) -> Callable[..., int]:
 
 def until(condition: Callable[[], object]) -> None:
     """Wait for what another process does."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+    wait_until(lambda: bool(condition()), "it did not happen", seconds=DEADLINE)
 
 
 def written(path: Path) -> Callable[[], object]:

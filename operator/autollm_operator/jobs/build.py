@@ -16,17 +16,13 @@ from autollm_operator.jobs.made_with import made_with
 from autollm_operator.jobs.pod import pod_template
 from autollm_operator.jobs.pod_failure_policy import pod_failure_policy
 from autollm_operator.jobs.queue_name import queue_labels
-from autollm_operator.jobs.torchrun import PORT, service_name
 from autollm_operator.settings import Settings
-
-JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
-"""Set by Kubernetes on the pods of a Job."""
 
 
 def build_job(task: AnyTask, *, workers: Workers, owner: Owner, namespace: str, generation: int, settings: Settings) -> Document:
     """Return the Job of a task: one pod, or one for each of the nodes that share a training.
 
-    Raises InputError where the task is too large for an annotation. One of several nodes needs the Service of `build_service` too.
+    Raises InputError where the task is too large for an annotation. That of several nodes needs a Service too.
     """
     nodes = workers.train.nodes if isinstance(task, TrainTask) else 1
     limits: Document = {"backoffLimit": asked_of(task, workers).retries * nodes}
@@ -52,21 +48,6 @@ def build_evaluators(
 def resize_patch(size: int) -> Document:
     """Return the patch that gives evaluators another number of slots: Kubernetes takes both numbers together or none."""
     return {"spec": {"completions": size, "parallelism": size}}
-
-
-def build_service(task: TrainTask, *, owner: Owner, namespace: str, generation: int) -> Document:
-    """Return the headless Service by which the pods of a training on several nodes find each other before they are ready."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": _metadata(service_name(task.id), _labels(task, generation), owner, namespace),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": {JOB_NAME_LABEL: task.id},
-            "ports": [{"name": "rendezvous", "port": PORT}],
-        },
-    }
 
 
 def _job(

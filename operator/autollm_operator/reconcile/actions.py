@@ -37,9 +37,11 @@ from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView, Owner
-from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
+from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
+from autollm_operator.jobs.service import build_service
 from autollm_operator.reconcile.children import NotYet, Obstacle, Parent, create
 from autollm_operator.reconcile.refusals import Refusals
+from autollm_operator.reconcile.rendezvous import EnsureService, Rendezvous
 from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
 from autollm_operator.reconcile.tasks import is_stale
@@ -59,6 +61,7 @@ class Hands:
     suggesting: Suggesting
     statuses: Statuses
     refusals: Refusals
+    rendezvous: Rendezvous
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Subject:
         return self.parent.owner.uid
 
 
-def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
+def carry_out(hands: Hands, subject: Subject, action: Action | EnsureService) -> bool:
     """Carry out one action; say whether it changed anything.
 
     Raises Obstacle where a user has to change something first, NotYet where an earlier object is in the way, and the errors of the API.
@@ -90,6 +93,8 @@ def carry_out(hands: Hands, subject: Subject, action: Action) -> bool:
             return set_training_workers(hands, subject, action)
         case EnsureTask():
             return ensure_task(hands, subject, action)
+        case EnsureService(job):
+            return ensure_service(hands, subject, job)
         case EnsureEvaluators():
             return ensure_evaluators(hands, subject, action)
         case StopTask(name):
@@ -156,11 +161,14 @@ def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
         )
     except InputError as error:
         raise Obstacle(error.reason, str(error)) from error
-    if isinstance(action.task, TrainTask) and subject.workers.train.nodes > 1:
-        # Before the Job: once that is there, nobody asks for either any more.
-        service = build_service(action.task, owner=owner, namespace=parent.namespace, generation=parent.generation)
-        create(hands.api, hands.cache, SERVICES, service)
     return create(hands.api, hands.cache, JOBS, document)
+
+
+def ensure_service(hands: Hands, subject: Subject, job: JobView) -> bool:
+    """Create the Service by which the pods of a Job find each other, if it is not there."""
+    create(hands.api, hands.cache, SERVICES, build_service(job, subject.parent.run))
+    hands.rendezvous.seen(job, subject.now)
+    return False
 
 
 def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) -> bool:

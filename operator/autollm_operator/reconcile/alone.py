@@ -78,8 +78,10 @@ def _renewals(hands: Hands, row: Parsed[Any], subject: Subject, without_job: Cal
 def _act(hands: Hands, obstacles: Obstacles, row: Parsed[Any], made: AnyAlonePlan, subject: Subject, *, reported: bool) -> float | None:
     attempts, problem = Attempts(hands, obstacles, subject), obstacles.first(row.uid)
     changed = attempts.all(made.actions)
-    obstacles.retain(row.uid, made.actions)
     jobs = hands.cache.jobs(row.uid)
+    services = hands.rendezvous.due(jobs, subject.now)
+    attempts.all(services)
+    obstacles.retain(row.uid, [*made.actions, *services])
     keep_or_expire(hands, subject, attempts, jobs, lambda job: reported)
     attempts.end()
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
-from autollm.plan.actions import Action
 from autollm.plan.problems import Problem
 from autollm_operator.api.port import ForbiddenError, InvalidError, UnavailableError
 from autollm_operator.reconcile.actions import Hands, Subject, carry_out
 from autollm_operator.reconcile.breakdowns import PATIENCE, is_of_one_object, reason_of
 from autollm_operator.reconcile.children import BeingDeleted, NotYet, Obstacle
-from autollm_operator.reconcile.obstacles import Obstacles, named
+from autollm_operator.reconcile.obstacles import Deed, Obstacles, named
 
 AT_ONCE = timedelta(0)
 _log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class Attempts:
         self.looks: list[timedelta] = []
         self._left = WRITES_OF_A_PASS
 
-    def all(self, actions: Iterable[Action]) -> bool:
+    def all(self, actions: Iterable[Deed]) -> bool:
         """Try these actions in order until the pass is long enough; say whether any changed anything.
 
         Raises the errors of the API that may pass.
@@ -64,7 +63,7 @@ class Attempts:
                 self._without_effect.add(named(action))
         return changed
 
-    def in_order(self, actions: Iterable[Action]) -> bool:
+    def in_order(self, actions: Iterable[Deed]) -> bool:
         """Try these actions as `all` does, but none after one that the API server fails: a candidate follows from those before it."""
         changed, failures = False, self._failures
         for action in actions:
@@ -90,7 +89,7 @@ class Attempts:
         """Have the next pass go on where this one was cut: what had no effect now comes after what was not tried yet."""
         self._obstacles.set_without_effect(self._subject.uid, self._before | self._without_effect if self._is_cut else frozenset())
 
-    def _try(self, action: Action) -> bool:
+    def _try(self, action: Deed) -> bool:
         uid, now = self._subject.uid, self._subject.now
         try:
             changed = carry_out(self._hands, self._subject, action)
@@ -118,7 +117,7 @@ class Attempts:
         self._obstacles.overcome(uid, action)
         return changed
 
-    def _has_lasted(self, action: Action, problem: Problem) -> bool:
+    def _has_lasted(self, action: Deed, problem: Problem) -> bool:
         """Say whether something has been in the way for so long that it is told."""
         if self._obstacles.wait(self._subject.uid, action, self._subject.now) < self._patience:
             return False

@@ -24,6 +24,7 @@ from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.leaving import stop_work
 from autollm_operator.reconcile.obstacles import SOON, Obstacles
 from autollm_operator.reconcile.refusals import Refusals
+from autollm_operator.reconcile.rendezvous import Rendezvous
 from autollm_operator.reconcile.run import reconcile_run
 from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
@@ -52,7 +53,7 @@ class Reconciler:
         self._clock = clock
         self._obstacles = Obstacles()
         self._breakdowns = Breakdowns()
-        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals())
+        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals(), Rendezvous())
         self._seen: dict[Key, _Seen] = {}
 
     def reconcile(self, key: Key) -> float | None:

@@ -22,6 +22,10 @@ from autollm.plan.actions import (
     StopTask,
 )
 from autollm.plan.problems import Problem
+from autollm_operator.reconcile.rendezvous import EnsureService
+
+Deed = Action | EnsureService
+"""What a pass tries to do: what a plan asks for, and what the Jobs need beside it."""
 
 SOON = timedelta(seconds=1)
 """Until what is being deleted is gone, or the cache knows what others did in between."""
@@ -57,14 +61,14 @@ class Obstacles:
         self._passed: set[str] = set()
         self._without_effect: dict[str, frozenset[str]] = {}
 
-    def meet(self, uid: str, action: Action, problem: Problem, now: datetime) -> None:
+    def meet(self, uid: str, action: Deed, problem: Problem, now: datetime) -> None:
         """Remember what is in the way of an action."""
         met = self._met.setdefault(uid, {})
         before = met.get(named(action))
         wait = FIRST_WAIT if before is None else min(2 * before.wait, LONGEST_WAIT)
         met[named(action)] = Met(problem, wait, now + wait, not isinstance(action, DeleteTraining | DeleteTrial))
 
-    def wait(self, uid: str, action: Action, now: datetime) -> timedelta:
+    def wait(self, uid: str, action: Deed, now: datetime) -> timedelta:
         """Have an action tried again, twice as late each time; return for how long it has had to wait."""
         waiting = self._waiting.setdefault(uid, {})
         before = waiting.get(named(action))
@@ -72,17 +76,17 @@ class Obstacles:
         waiting[named(action)] = Waiting(now - waited, now + max(SOON, min(waited, LONGEST_WAIT)))
         return waited
 
-    def overcome(self, uid: str, action: Action) -> None:
+    def overcome(self, uid: str, action: Deed) -> None:
         """Forget what was in the way of an action that was carried out."""
         for known in (self._met, self._waiting):
             known.get(uid, {}).pop(named(action), None)
 
-    def is_due(self, uid: str, action: Action, now: datetime) -> bool:
+    def is_due(self, uid: str, action: Deed, now: datetime) -> bool:
         """Say whether an action may be tried: at first, and again when its time has come."""
         met = self._met.get(uid, {}).get(named(action))
         return met is None or met.again <= now
 
-    def retain(self, uid: str, actions: Iterable[Action]) -> None:
+    def retain(self, uid: str, actions: Iterable[Deed]) -> None:
         """At the end of a pass: forget what was in the way of actions that nobody asks for any more."""
         self._passed.add(uid)
         wanted = {named(action) for action in actions}
@@ -124,13 +128,15 @@ class Obstacles:
             self._without_effect.pop(uid, None)
 
 
-def named(action: Action) -> str:
+def named(action: Deed) -> str:
     """Return the name of what an action makes, or changes; the same in every plan that asks for it."""
     match action:
         case EnsureTask(task):
             return task.id
         case EnsureEvaluators(template):
             return template.id
+        case EnsureService(job):
+            return f"{type(action).__name__} {job.name}"
         case EnsureTraining(training):
             return training.metadata.name
         case EnsureTrial(trial):

@@ -40,9 +40,11 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     hands.statuses.write(RUNS, row, status)
     renewals = [stop for stop in outdated(hands, subject, jobs_of(hands.cache, row.uid)) if stop not in made.actions]
     changed = attempts.all([*(action for action in made.actions if not isinstance(action, OF_TRIALS)), *renewals])
-    obstacles.retain(row.uid, [*made.actions, *renewals])
-    trainings = hands.cache.children(row.uid).trainings
     jobs = tuple(jobs_of(hands.cache, row.uid))
+    services = hands.rendezvous.due(jobs, now)
+    attempts.all(services)
+    obstacles.retain(row.uid, [*made.actions, *renewals, *services])
+    trainings = hands.cache.children(row.uid).trainings
     keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, trainings))
     attempts.end()
     for told in news(before, status):

@@ -14,12 +14,14 @@ from autollm.plan.problems import document_problem
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.validate import check_data
 from autollm.resources.workers import Workers
-from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
+from autollm_operator.cache.jobs import job_view
+from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
+from autollm_operator.jobs.service import build_service
 from cluster.cluster import WORKER, Cluster
 from support.documents import EVERYTHING, SHORTEST, changed
 from support.escalation import HOSTILE_WORKERS, escalations
 from support.generated_documents import worker_sections
-from support.job_tasks import OWNER, SETTINGS, evaluate_task, every_task, train_task
+from support.job_tasks import OWNER, RUN, SETTINGS, evaluate_task, every_task
 
 EXAMPLES = 1000 if os.environ.get("AUTOLLM_SOAK") else 40
 TASKS = every_task()
@@ -72,8 +74,8 @@ def test_every_accepted_document_gives_jobs_that_the_api_server_takes(restricted
     for job in restricted.build(run.spec.workers):
         assert restricted.dry_run(job) == "", job["metadata"]["name"]
     assert restricted.dry_run(pod_of(job)) == ""
-    service = build_service(train_task(), owner=OWNER, namespace=restricted.name, generation=1)
-    assert restricted.dry_run(service) == ""
+    made = {"uid": OWNER.uid, "resourceVersion": "1"}
+    assert restricted.dry_run(build_service(job_view(job | {"metadata": job["metadata"] | made}), RUN)) == ""
 
 
 @pytest.mark.parametrize("workers", [{}, EVERYTHING["spec"]["workers"]], ids=["nothing", "everything"])

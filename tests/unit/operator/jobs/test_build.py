@@ -11,8 +11,11 @@ from autollm.contract.pod import TASK_ANNOTATION, unpack_task
 from autollm.contract.tasks import TASK, AnyTask, TrainTask
 from autollm.errors import InputError
 from autollm.resources.workers import Workers
+from autollm_operator.cache.jobs import job_view
+from autollm_operator.cache.views import JobView
 from autollm_operator.jobs import pod
-from autollm_operator.jobs.build import build_evaluators, build_job, build_service, resize_patch
+from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
+from autollm_operator.jobs.service import build_service
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
 from autollm_operator.settings import Settings
 from support.documents import EVERYTHING
@@ -30,6 +33,10 @@ def job(task: AnyTask, workers: dict[str, Any] | None = None, settings: Settings
 def evaluators(size: int, workers: dict[str, Any] | None = None) -> dict[str, Any]:
     asked = Workers.parse(workers or {})
     return build_evaluators(evaluate_task(), size, workers=asked, owner=OWNER, namespace="team-a", generation=3, settings=SETTINGS)
+
+
+def created(document: dict[str, Any]) -> JobView:
+    return job_view(document | {"metadata": document["metadata"] | {"uid": "job-uid", "resourceVersion": "1"}})
 
 
 def pod_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -259,12 +266,13 @@ def test_several_nodes_are_an_indexed_job_that_meets_at_its_first_pod() -> None:
     workers = {"train": {"nodes": 3, "retries": 2, "resources": {"limits": {"nvidia.com/gpu": 8}}}}
     task = train_task()
     document = job(task, workers)
-    service = build_service(task, owner=OWNER, namespace="team-a", generation=3)
+    service = build_service(created(document), RUN)
     spec = document["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"], spec["backoffLimit"]) == ("Indexed", 3, 3, 6)
     assert pod_of(document)["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["selector"] == {"batch.kubernetes.io/job-name": task.id}
     assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    assert [owner["uid"] for owner in service["metadata"]["ownerReferences"]] == ["job-uid"]
     command = container(document)["command"]
     assert {"--nnodes=3", "--node-rank=$(JOB_COMPLETION_INDEX)", "--nproc-per-node=8"} <= set(command)
     assert f"--master-addr={task.id}-0.{service['metadata']['name']}" in command
@@ -275,6 +283,6 @@ def test_several_nodes_are_an_indexed_job_that_meets_at_its_first_pod() -> None:
 def test_the_service_of_several_nodes_has_a_name_that_kubernetes_takes(run: str) -> None:
     task = train_task()
     named = TrainTask(id=f"{run}-{'x' * (62 - len(run))}", run=run, training=task.training, spec=task.spec)
-    name = build_service(named, owner=OWNER, namespace="team-a", generation=1)["metadata"]["name"]
+    name = build_service(created(job(named)), run)["metadata"]["name"]
     assert name[0].isalpha()
     assert len(name) <= 63

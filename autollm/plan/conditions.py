@@ -40,14 +40,17 @@ def settle(before: Sequence[Condition] | None, verdicts: Iterable[Verdict], gene
 def with_summary(verdicts: Sequence[Verdict], state: Working | Paused | Ended, before: Sequence[Condition] | None) -> list[Verdict]:
     """Return one verdict for every condition of a run: those of the decisions, then what they come to together.
 
-    A stage that was not reached or is being worked on is Unknown, one that failed False; of a paused run it stays what it was.
+    A stage that was not reached or is being worked on is Unknown, one that failed False; of a paused run it stays what it was, but one
+    that was being worked on says that it is paused.
     """
     reached = {verdict.type: verdict for verdict in verdicts}
     if isinstance(state, Paused):
         old = {condition.type: condition for condition in before or []}
         for stage in STAGES:
             if stage in old and stage not in reached:
-                reached[stage] = Verdict(stage, old[stage].status, old[stage].reason, old[stage].message)
+                under_way = old[stage].status == "Unknown" and old[stage].reason != "NotReached"
+                told: Paused | Condition = state if under_way else old[stage]
+                reached[stage] = Verdict(stage, old[stage].status, told.reason, told.message)
     stages = [reached.get(stage, Verdict(stage, "Unknown", "NotReached", "An earlier stage is not done.")) for stage in STAGES]
     return [*stages, *summary(state)]
 

@@ -108,7 +108,7 @@ def _enough(
     """Return the stop rule that holds, if any, and when the one that is a matter of time will."""
     spec = snapshot.spec.search
     if len(tally.trials) >= spec.trials:
-        return Enough("TrialsDone", f"All {len(tally.trials)} trials are done."), None
+        return Enough("TrialsDone", _all_done(len(tally.trials))), None
     if field.landscapes.search in snapshot.exhausted or (tally.trials and not field.space.parameters):
         return Enough("SpaceExhausted", "Every candidate of the space was tried."), None
     stop = spec.stop
@@ -122,6 +122,10 @@ def _enough(
             return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial."), None
         return None, until
     return None, None
+
+
+def _all_done(trials: int) -> str:
+    return "The one trial is done." if trials == 1 else f"All {trials} trials are done."
 
 
 def _clock(snapshot: Snapshot, landscape: str, tally: Tally, now: datetime) -> SearchClock | None:

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 from autollm.contract.log_lines import log_to_stderr
@@ -25,6 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log_to_stderr("autollm", "autollm_operator")
     end_with_any()
+    _log.info("the operator starts", extra={"version": version("autollm")})
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stop.set())

@@ -45,9 +45,6 @@ def news(before: RunStatus, after: RunStatus) -> Iterator[News]:
         bad = [told for told in (stalled, ended) if told is not None and told.status == ("True" if told is stalled else "False")]
         told = bad[0] if bad else new if new.message or ended is None else ended
         yield News("Warning" if bad else "Normal", new.reason, "Reconcile", told.message)
-    failed = after.deltas.failed if after.deltas else 0
-    if failed > (before.deltas.failed if before.deltas else 0):
-        yield News("Warning", "TrainingFailed", "Train", f"{failed} of {after.deltas.total if after.deltas else failed} trainings failed.")
     lost = after.trials.failed if after.trials else 0
     if lost > (before.trials.failed if before.trials else 0):
         yield News("Warning", "TrialFailed", "Search", f"{lost} trials failed; `kubectl get mergetrials` tells why.")

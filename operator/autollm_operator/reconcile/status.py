@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autollm.plan.conditions import settle
+from autollm.plan.conditions import STAGES, settle
 from autollm.plan.problems import Problem
 from autollm.plan.step import Verdict
 from autollm.resources.delta_training import DeltaTrainingStatus
@@ -102,7 +102,15 @@ def _condition(status: RunStatus, name: str) -> Condition | None:
 
 
 def _verdicts(problem: Problem, held: Iterable[Condition]) -> list[Verdict]:
-    verdicts = [Verdict("Reconciling", "False", problem.reason), Verdict("Stalled", "True", problem.reason, problem.message)]
+    held = tuple(held)
+    doing = next((condition.reason for condition in held if condition.type == "Reconciling"), "")
+    # A stage that is not done is not under way either: it says what it waits for.
+    stages = [
+        Verdict(stage, "Unknown", problem.reason, problem.message)
+        for stage in STAGES
+        if any((one.type, one.status, one.reason) == (stage, "Unknown", doing) for one in held)
+    ]
+    verdicts = [*stages, Verdict("Reconciling", "False", problem.reason), Verdict("Stalled", "True", problem.reason, problem.message)]
     if any(condition.type == "Succeeded" and condition.status == "True" for condition in held):
         return verdicts  # what has succeeded has, whatever is in the way of the next round
     return [*verdicts, Verdict("Succeeded", "Unknown", problem.reason, problem.message)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from autollm.plan.conditions import MESSAGE_LENGTH, settle, summary
+from autollm.plan.conditions import MESSAGE_LENGTH, settle, summary, with_summary
 from autollm.plan.step import Ended, Paused, Verdict, Working
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -49,3 +49,16 @@ def test_what_tools_wait_for(state: Working | Paused | Ended, expected: dict[str
     told = summary(state)
     assert {verdict.type: verdict.status for verdict in told} == expected
     assert {verdict.reason for verdict in told} == {state.reason}
+
+
+def test_of_a_paused_run_what_is_done_stays_and_what_was_under_way_waits_for_nothing_any_more() -> None:
+    done, doing = (
+        Verdict("DataReady", "True", "Prepared", "9 records."),
+        Verdict("DeltasReady", "Unknown", "Training", "1 of 2. Waiting: no GPU."),
+    )
+    before = settle(None, with_summary([done, doing], Working(doing.reason, doing.message), None), 1, NOON)
+    paused = with_summary([], Paused("Suspended", "suspend is true."), before)
+    told = {verdict.type: (verdict.status, verdict.reason, verdict.message) for verdict in paused}
+    assert told["DataReady"] == ("True", "Prepared", "9 records.")
+    assert told["DeltasReady"] == ("Unknown", "Suspended", "suspend is true.")
+    assert told["SearchComplete"][:2] == ("Unknown", "NotReached")

@@ -277,6 +277,12 @@ class TestStopRules:
         assert requeue is not None
         assert 3500 < requeue.total_seconds() <= 3600
 
+    def test_one_trial_is_told_of_as_one(self) -> None:
+        world = World(make_run(search={"trials": 1}))
+        world.settle()
+        (told,) = [one for one in (world.run.status.conditions if world.run.status else None) or [] if one.type == "SearchComplete"]
+        assert (told.reason, told.message) == ("TrialsDone", "The one trial is done.")
+
     def test_a_space_without_free_weights_has_one_candidate(self) -> None:
         world = World(make_run(search={"trials": 50, "space": {"deltas": [{"match": "*", "fixed": "0.5"}]}}))
         world.settle()

@@ -52,6 +52,11 @@ def in_a_round(reason: str) -> RunStatus:
         (
             status("Training"),
             status("Training", deltas=DeltaCounts(total=4, ready=1, reused=0, failed=1)),
+            [],
+        ),
+        (
+            status("Training", deltas=DeltaCounts(total=4, ready=3, reused=0, failed=0)),
+            status("TrainingFailed", "False", "True", deltas=DeltaCounts(total=4, ready=3, reused=0, failed=1)),
             [("Warning", "TrainingFailed")],
         ),
     ],

@@ -152,6 +152,7 @@ class TestARefusal:
         world.reconcile()
         assert world.conditions()["Stalled"] == ("True", reason)
         assert str(error()) in world.message("Stalled")
+        assert world.conditions()["DataReady"] == ("Unknown", reason), "nothing is being prepared"
         calls = len(world.api.calls)
         wait(world, minutes=60)
         assert len(world.api.calls) - calls < 30, "it is tried less and less often"

@@ -61,11 +61,11 @@ test: kubernetes check browser prometheus node  ## Every test
 soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
 
-bench: $(INSTALLED)  ## Every figure, one JSON line each: about half an hour
-	@for program in startup plan_scale search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+bench: $(INSTALLED)  ## The figures of one machine, one JSON line each: about half an hour
+	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done
 
-bench-cluster: $(INSTALLED)  ## The operator's figures on a real API server: about an hour
-	@for program in "cluster_start" "cluster_search busy" "cluster_search growth"; do \
+bench-cluster: $(INSTALLED)  ## The operator's figures, on a real API server: about half an hour
+	@for program in "plan_scale" "suggestion" "cluster_start" "cluster_search busy" "cluster_search growth"; do \
 	  set -- $$program; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 
 seeds: $(INSTALLED)  ## The quickstart over five seeds: five times as long as one

@@ -48,7 +48,7 @@ _API_REQUESTS = Counter(
 _LOOP_LAG = Histogram(
     "autollm_event_loop_lag_seconds",
     "By how much the event loop that takes the API server's events is late, four times a second.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5),
     registry=None,
 )
 _BUILD = Gauge("autollm_build_info", "Always 1; the version that runs.", ["version"], registry=None)

@@ -25,8 +25,8 @@ class Release:
         return self._run("install", "autollm", str(chart), "--values", "-", values=values)
 
     def upgrade(self, values: Mapping[str, Any] | None = None, *, chart: Path = CHART) -> str:
-        """Upgrade the release to a chart and these values."""
-        return self._run("upgrade", "autollm", str(chart), "--values", "-", values=values)
+        """Upgrade the release to a chart, with these values beside those that it was given before."""
+        return self._run("upgrade", "autollm", str(chart), "--reset-then-reuse-values", "--values", "-", values=values)
 
     def uninstall(self) -> str:
         """Remove what the release made, but for what it is to keep."""

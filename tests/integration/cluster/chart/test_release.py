@@ -41,14 +41,26 @@ def served(cluster: Cluster) -> set[str]:
 
 
 def older(chart: Path) -> Path:
-    """The chart as it might have been before: its CRD of runs had no column Doing."""
+    """The chart as it might have been before: its CRD of runs had no column Doing, and nobody could say how long a suggestion may take."""
     shutil.copytree(CHART, chart)
     path = chart / "files" / "crds" / "autollmruns.yaml"
     crd = yaml.safe_load(path.read_text())
     columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
     crd["spec"]["versions"][0]["additionalPrinterColumns"] = [column for column in columns if column["name"] != "Doing"]
     path.write_text(yaml.safe_dump(crd, sort_keys=False))
+    for name in ("values.yaml", "templates/_helpers.tpl"):
+        lines = (chart / name).read_text().splitlines(keepends=True)
+        kept = [line for line in lines if "suggestionSeconds" not in line]
+        assert len(kept) == len(lines) - 1
+        (chart / name).write_text("".join(kept))
     return chart
+
+
+def settings_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    """The operator's settings, as the release wrote them."""
+    found = cluster.admin.expect("GET", f"/api/v1/namespaces/{namespace}/configmaps/autollm")
+    settings: dict[str, Any] = yaml.safe_load(found["data"]["settings.yaml"])
+    return settings
 
 
 def test_helm_finds_nothing_to_say_about_the_chart() -> None:
@@ -59,7 +71,8 @@ def test_helm_finds_nothing_to_say_about_the_chart() -> None:
 def test_runs_outlive_upgrades_and_the_release(empty: Cluster, tmp_path: Path) -> None:
     namespace = make_namespace(empty, "team-a")
     release = Release(empty.kubeconfig, namespace)
-    said = release.install(chart=older(tmp_path / "older"))
+    said = release.install({"operator": {"resyncSeconds": 300}}, chart=older(tmp_path / "older"))
+    assert "suggestionSeconds" not in settings_of(empty, namespace)
     assert said.count("\n", said.index("AutoLLM")) == 3
     assert served(empty) == {"AutoLLMRun", "DeltaTraining", "MergeTrial"}
     wait_until(lambda: empty.admin.answers(RUNS.format(namespace)), "runs are not served")
@@ -74,8 +87,12 @@ def test_runs_outlive_upgrades_and_the_release(empty: Cluster, tmp_path: Path) -
     release.upgrade({"operator": {"reconcilers": 3}})
     assert still_there()
     wait_until(lambda: "DOING" in empty.kubectl(*columns), "the upgrade did not bring the new CRD")
-    settings = empty.admin.expect("GET", f"/api/v1/namespaces/{namespace}/configmaps/autollm")
-    assert yaml.safe_load(settings["data"]["settings.yaml"])["reconcilers"] == 3
+    settings = settings_of(empty, namespace)
+    assert {name: settings[name] for name in ("reconcilers", "resyncSeconds", "suggestionSeconds")} == {
+        "reconcilers": 3,
+        "resyncSeconds": 300,
+        "suggestionSeconds": 20,
+    }
 
     release.uninstall()
     assert still_there()

@@ -149,6 +149,16 @@ class ApiContract:
             api.patch(RUNS, namespace, "support-bot", {"metadata": {"resourceVersion": "1"}, **other}, subresource="status")
         assert api.get(RUNS, namespace, "support-bot") == run
 
+    def test_a_status_of_a_deleted_object_does_not_land_on_the_next_of_its_name(self, api: Api, run: Document, namespace: str) -> None:
+        api.delete(RUNS, namespace, "support-bot", uid=run["metadata"]["uid"])
+        until(lambda: not list(api.list(RUNS, namespace)))
+        following = api.create(RUNS, run_document(namespace))
+        late = status_of(run, {"deltas": ONE})
+        late["metadata"]["resourceVersion"] = run["metadata"]["resourceVersion"]
+        with pytest.raises(ConflictError):
+            api.apply_status(RUNS, late)
+        assert api.get(RUNS, namespace, "support-bot") == following
+
     @pytest.mark.parametrize("subresource", [None, "status"])
     def test_a_patch_of_another_object_is_a_conflict(self, api: Api, run: Document, namespace: str, subresource: str | None) -> None:
         with pytest.raises(ConflictError):

@@ -42,7 +42,8 @@ class Statuses:
     def write(self, resource: Resource, target: Parsed[Any], status: AnyStatus) -> bool:
         """Apply the fields of ours; say whether that was necessary.
 
-        Raises NotFoundError and ConflictError where the object is gone or another of its name is there.
+        Raises NotFoundError and ConflictError where the object is gone, another of its name is there, or somebody has written it since it
+        was seen so: nothing is written then.
         """
         before = _ours(_status_of(target, type(status)), status)
         if before == status or self._written.get(target.uid) == (status, before):
@@ -69,7 +70,9 @@ class Statuses:
         return True
 
     def _apply(self, resource: Resource, target: Parsed[Any], status: Mapping[str, Any]) -> dict[str, Any]:
-        metadata = {"name": target.name, "namespace": target.namespace, "uid": target.uid}
+        # The version, because the uid alone keeps no status of a deleted object from another of its name, which would take it for its own.
+        identity = {"uid": target.uid, "resourceVersion": str(target.version)}
+        metadata = {"name": target.name, "namespace": target.namespace, **identity}
         document = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "status": status}
         return self._api.apply_status(resource, document)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autollm_operator.api.port import ApiError, ConflictError, InvalidError, UnavailableError
-from autollm_operator.api.resources import EVENTS
+from autollm_operator.api.resources import EVENTS, RUNS
 from support.cluster_world import ClusterWorld, Killed, remote_run
 from support.fake_api import Call, When
 
@@ -159,6 +159,32 @@ class TestTheApiServerRefuses:
         world.apply(RUN)
         assert list(settle(world)) == []
         assert world.final_state() == undisturbed()
+
+
+class TestTheRunIsReplaced:
+    """Deleted and applied again between the instant at which the operator saw it and the one at which it writes its status."""
+
+    def test_the_next_of_its_name_gets_nothing_of_its_status(self) -> None:
+        world = ClusterWorld()
+        world.apply(RUN)
+        while world.run().status is None or world.run().status.best is None:  # type: ignore[union-attr]  # as the line says
+            world.reconcile()
+            world.finish(world.running()[0])
+        seen, (key,) = world.run().metadata.uid, world.cache.keys()
+
+        def fault(call: Call, when: When) -> None:
+            if call.verb == "apply_status" and call.resource == RUNS and world.run().metadata.uid == seen:
+                world.delete(RUNS, "demo")
+                world.apply(RUN)
+
+        world.api.fault = fault
+        world.finish(world.running()[0])
+        world.deliver()
+        world.reconciler.reconcile(key)
+        assert world.run().metadata.uid != seen
+        assert world.run().status is None
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
 
 
 class TestTheWatch:

@@ -16,12 +16,16 @@ def outdated(hands: Hands, subject: Subject, jobs: Iterable[JobView]) -> Iterato
 
     One at work keeps what it has: what it has done since it last saved is worth more than a change that the next one gets in any case.
     """
+    wanted: dict[str, str] = {}  # the same for all Jobs of a section, of which there may be thousands
     for job in jobs:
         if job.outcome is not None or job.deleting or not job.made_with or job.task not in SECTIONS:
             continue
         if any(_is_at_work(pod) for pod in hands.cache.pods(job.uid)):
             continue
-        if job.made_with != made_with(SECTIONS[job.task], subject.workers, hands.settings.workers):
+        section = SECTIONS[job.task]
+        if section not in wanted:
+            wanted[section] = made_with(section, subject.workers, hands.settings.workers)
+        if job.made_with != wanted[section]:
             yield StopTask(job.name)
 
 

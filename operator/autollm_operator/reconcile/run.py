@@ -1,4 +1,4 @@
-"""One pass over a run: see how it stands, plan, say so in its status, do what the plan asks for, tell what happened."""
+"""One pass over a run: see how it stands, plan, say so in its status, tell what is new in it, do what the plan asks for."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     problem = told_before(before, made.status, row.generation) if new_here else obstacles.first(row.uid)
     status = made.status if problem is None else with_problem(made.status, problem, before.conditions or [], row.generation, now)
     hands.statuses.write(RUNS, row, status)
+    # At once: where something below fails, the next pass finds nothing new in the status.
+    for told in news(before, status):
+        tell(hands.api, subject.parent, told, now)
     renewals = [stop for stop in outdated(hands, subject, jobs_of(hands.cache, row.uid)) if stop not in made.actions]
     changed = attempts.all([*(action for action in made.actions if not isinstance(action, OF_TRIALS)), *renewals])
     jobs = tuple(jobs_of(hands.cache, row.uid))
@@ -47,8 +50,6 @@ def reconcile_run(hands: Hands, obstacles: Obstacles, row: Parsed[AutoLLMRun], r
     trainings = hands.cache.children(row.uid).trainings
     keep_or_expire(hands, subject, attempts, jobs, reported_in(seen, made, trainings))
     attempts.end()
-    for told in news(before, status):
-        tell(hands.api, subject.parent, told, now)
     again = AT_ONCE if changed or obstacles.first(row.uid) != problem else None
     looks = [again, made.requeue_after, obstacles.next_look(row.uid, now), next_look(hands.cache, jobs, now), *attempts.looks]
     return min((look.total_seconds() for look in looks if look is not None), default=None)

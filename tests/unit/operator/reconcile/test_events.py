@@ -6,11 +6,13 @@ import pytest
 
 from autollm.resources.metadata import Condition
 from autollm.resources.run_status import DeltaCounts, RunStatus, TrialCounts
-from autollm_operator.api.resources import EVENTS, RUNS
+from autollm_operator.api.port import UnavailableError
+from autollm_operator.api.resources import EVENTS, JOBS, RUNS
 from autollm_operator.cache.views import Owner
 from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.events import News, news, tell
 from support.cluster_world import NAMESPACE, START, ClusterWorld, remote_run
+from support.fake_api import Call, When
 
 
 def status(reason: str, truth: str = "Unknown", stalled: str = "False", **fields: object) -> RunStatus:
@@ -82,3 +84,21 @@ def test_is_told_once_of_the_run_it_is_about() -> None:
     }
     assert (event["type"], event["reason"], event["note"]) == ("Warning", "TrialFailed", "x" + "…" * 333)
     assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"
+
+
+def test_is_told_although_what_follows_the_status_fails() -> None:
+    world = ClusterWorld()
+
+    def busy(call: Call, when: When) -> None:
+        if (call.verb, call.resource, when) == ("create", JOBS, "before"):
+            raise UnavailableError("too many requests, please try again later", status=429)
+
+    world.on_call = busy
+    world.apply(remote_run())
+    with pytest.raises(UnavailableError):
+        world.reconcile()
+    world.on_call = lambda call, when: None
+    world.resync()
+    world.reconcile()
+    assert world.jobs("prepare"), "the next pass goes on"
+    assert [event["reason"] for event in world.all(EVENTS)] == ["Preparing"]

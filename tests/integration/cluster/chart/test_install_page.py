@@ -17,6 +17,11 @@ def test_every_command_works_in_its_order(empty: Cluster, tmp_path: Path) -> Non
         printed = reader.run(command)
         if "get autollm" in command:
             assert "support-bot" in printed
+        if "{team-c,team-d}" in command:
+            made = empty.kubectl("get", "serviceaccounts,rolebindings,networkpolicies", "-n", "team-d", "-o", "name")
+            assert {"autollm-worker", "everywhere-autollm-worker", "everywhere-autollm-workers"} <= {
+                line.partition("/")[2] for line in made.split()
+            }
         if "helm uninstall" in command:
             assert "kept due to the resource policy" in printed
             runs = empty.kubectl("get", "autollmruns.autollm.dev", "--all-namespaces")

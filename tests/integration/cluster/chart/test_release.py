@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -63,6 +64,13 @@ def settings_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
     return settings
 
 
+def for_workers(cluster: Cluster, namespace: str) -> set[str]:
+    """Kind and name of what the chart has made in a namespace."""
+    kinds = "serviceaccounts,configmaps,networkpolicies,roles,rolebindings"
+    listed = cluster.kubectl("get", kinds, "-n", namespace, "-l", "app.kubernetes.io/part-of=autollm", "-o", "json")
+    return {f"{one['kind']} {one['metadata']['name']}" for one in json.loads(listed)["items"]}
+
+
 def test_helm_finds_nothing_to_say_about_the_chart() -> None:
     done = subprocess.run([str(helm()), "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
     assert (done.returncode, "[WARNING]" in done.stdout, "[ERROR]" in done.stdout) == (0, False, False), done.stdout
@@ -113,6 +121,18 @@ def test_another_release_leaves_the_crds_to_the_first(empty: Cluster) -> None:
     release.install({"crds": {"enabled": False}, "clusterWide": True, "operator": {"replicas": 2}})
     lease = empty.admin.expect("GET", f"/apis/coordination.k8s.io/v1/namespaces/{second}/leases/autollm")
     assert lease["metadata"]["name"] == "autollm"
+
+
+def test_a_further_namespace_of_a_cluster_wide_release_gets_all_that_workers_need(empty: Cluster) -> None:
+    system, first, further = (make_namespace(empty, name) for name in ("system", "listed", "further"))
+    release = Release(empty.kubeconfig, system)
+    release.install(EVERY_SWITCH | {"crds": {"enabled": False}, "namespaces": [first]})
+    assert for_workers(empty, further) == set()
+    release.upgrade({"namespaces": [first, further]})
+    assert for_workers(empty, further) == {
+        "ConfigMap autollm-ca", "NetworkPolicy autollm-workers", "RoleBinding autollm-worker", "ServiceAccount autollm-worker",
+    }  # fmt: skip
+    assert for_workers(empty, first) == for_workers(empty, further)
 
 
 def test_an_upgrade_leaves_the_lease_to_its_holder(empty: Cluster) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from autollm.errors import AutoLLMError
-from autollm_operator.api.port import ConflictError, UnavailableError
+from autollm_operator.api.port import ConflictError, NotFoundError, UnavailableError
 from autollm_operator.cache.keys import Key
 from autollm_operator.metrics.process import reconciling
 from autollm_operator.workqueue import WorkQueue
@@ -16,7 +16,7 @@ from autollm_operator.workqueue import WorkQueue
 _log = logging.getLogger(__name__)
 
 FAILURES_TO_TELL = 4
-"""So often in a row an object may change under a pass, or the API server be away, before it is worth a line of the log: two seconds."""
+"""So often in a row an object may change or go under a pass, or the API server be away, before it is worth a line: two seconds."""
 
 Reconcile = Callable[[Key], float | None]
 """Looks at one object and does what is to be done; returns in how many seconds it wants to look again."""
@@ -60,7 +60,7 @@ class Workers:
 
     def _tell(self, key: Key, error: Exception, failures: int) -> None:
         extra = {"object": f"{key.kind} {key.namespace}/{key.name}", "failures": failures}
-        if isinstance(error, ConflictError | UnavailableError):
+        if isinstance(error, ConflictError | NotFoundError | UnavailableError):
             if failures == FAILURES_TO_TELL:
                 _log.warning("%s", error, extra=extra | {"reason": error.reason})
         elif isinstance(error, AutoLLMError):

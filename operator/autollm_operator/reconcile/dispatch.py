@@ -11,7 +11,7 @@ from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
-from autollm_operator.api.port import Api, ApiError, ConflictError, NotFoundError
+from autollm_operator.api.port import Api, ApiError
 from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.cache import Cache, is_of_a_run
 from autollm_operator.cache.keys import Key
@@ -22,7 +22,7 @@ from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial
 from autollm_operator.reconcile.breakdowns import Breakdowns
 from autollm_operator.reconcile.children import Parent
 from autollm_operator.reconcile.leaving import stop_work
-from autollm_operator.reconcile.obstacles import SOON, Obstacles
+from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.refusals import Refusals
 from autollm_operator.reconcile.rendezvous import Rendezvous
 from autollm_operator.reconcile.run import reconcile_run
@@ -70,8 +70,6 @@ class Reconciler:
         parent = Parent(Owner(resource.kind, row.name, row.uid), row.namespace, row.name, made_for)
         try:
             seconds = self._pass(resource, row, Subject(key, parent, self._workers(row), self._clock()))
-        except (NotFoundError, ConflictError):
-            return SOON.total_seconds()
         except ApiError as error:
             self._breakdowns.failed(self._hands.api, parent, error, self._clock())
             raise

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from autollm_operator.api.port import ConflictError, InvalidError, UnavailableError
+from autollm_operator.api.port import ConflictError, InvalidError, NotFoundError, UnavailableError
 from autollm_operator.cache.keys import Key
 from autollm_operator.workers import FAILURES_TO_TELL, Workers
 from autollm_operator.workqueue import WorkQueue
@@ -98,8 +98,9 @@ def told(caplog: pytest.LogCaptureFixture, error: Exception, failures: int) -> l
     return [record for record in caplog.records if record.name == "autollm_operator.workers"]
 
 
-def test_what_passes_by_itself_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(caplog, UnavailableError("away"), FAILURES_TO_TELL - 1) == []
+@pytest.mark.parametrize("error", [UnavailableError("away"), ConflictError("changed"), NotFoundError("gone")])
+def test_what_passes_by_itself_is_not_logged(caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+    assert told(caplog, error, FAILURES_TO_TELL - 1) == []
 
 
 def test_what_does_not_pass_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

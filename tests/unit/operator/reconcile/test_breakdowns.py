@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from autollm_operator.api.port import ApiError, Document, ForbiddenError, InvalidError, UnavailableError
+from autollm_operator.api.port import ApiError, ConflictError, Document, ForbiddenError, InvalidError, UnavailableError
 from autollm_operator.api.resources import EVENTS, JOBS, RUNS
 from autollm_operator.cache.keys import Key
 from autollm_operator.reconcile.attempts import COST_OF_A_FAILURE, WRITES_OF_A_PASS
@@ -164,6 +164,7 @@ class TestOfTheRunItself:
             (webhook, "ApiUnavailable"),
             (lambda: ForbiddenError("ValidatingAdmissionPolicy 'frozen' denied request", status=403), "Forbidden"),
             (lambda: InvalidError('admission webhook "policy" denied the request', status=422), "Refused"),
+            (lambda: ConflictError("the object has been modified", status=409), "Conflict"),
         ],
     )
     def test_a_status_that_cannot_be_written_is_told_by_an_event(self, error: Callable[[], ApiError], reason: str) -> None:

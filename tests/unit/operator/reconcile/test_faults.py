@@ -180,7 +180,8 @@ class TestTheRunIsReplaced:
         world.api.fault = fault
         world.finish(world.running()[0])
         world.deliver()
-        world.reconciler.reconcile(key)
+        with pytest.raises(ConflictError):
+            world.reconciler.reconcile(key)
         assert world.run().metadata.uid != seen
         assert world.run().status is None
         world.settle()

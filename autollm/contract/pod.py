@@ -15,7 +15,7 @@ FAILURE_ANNOTATION = "autollm.dev/failure"
 """A failed Job's annotation with the reason and message of its failure, kept by the operator: pods go with their nodes."""
 
 WORKERS_ANNOTATION = "autollm.dev/workers"
-"""A Job's annotation with a digest of what was asked of its pods: of one that waits, the operator sees that it was made with other workers."""
+"""A Job's annotation with a digest of what was asked of its pods, by which the operator sees that it was made with other workers."""
 
 TASK_FOLDER = "/autollm/task"
 TASK_FILE = f"{TASK_FOLDER}/task"

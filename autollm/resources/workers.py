@@ -63,6 +63,13 @@ class Workers(Model):
             "two volumes cannot be mounted at one path: give each a mountPath of its own",
             "volumes",
         ),
+        Rule(
+            "!has(self.queueName) || "
+            "(self.prepare.retries >= 1 && self.train.retries >= 1 && self.evaluate.retries >= 1 && self.publish.retries >= 1)",
+            "a Job that Kueue starts and stops must survive a pod that ends: raise retries of prepare, train, evaluate and publish "
+            "to at least 1, or remove queueName",
+            "queueName",
+        ),
     )
     image: Annotated[str, Field(pattern=patterns.IMAGE, min_length=1, max_length=512)] | None = Field(
         None, description="The runtime's image, best by digest; the operator's settings say which are allowed."
@@ -74,7 +81,7 @@ class Workers(Model):
         None, description="Whom pods are to the API server; the operator's settings say which are allowed."
     )
     queue_name: Annotated[str, Field(pattern=patterns.OBJECT_NAME, min_length=1, max_length=63)] | None = Field(
-        None, description="Kueue's LocalQueue in which the Jobs wait for their turn."
+        None, description="Kueue's LocalQueue in which the Jobs wait for their turn; `retries` of every task must then be at least 1."
     )
     priority_class_name: ObjectName | None = Field(None, description="The PriorityClass of the pods.")
     runtime_class_name: ObjectName | None = Field(None, description="The RuntimeClass of the pods.")

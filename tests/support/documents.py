@@ -131,7 +131,7 @@ EVERYTHING: dict[str, Any] = {
             ],
             "prepare": {"resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 4, "memory": "16Gi"}}, "deadline": "2h"},
             "train": {"resources": {"limits": {"nvidia.com/gpu": 2, "memory": "128Gi"}}, "deadline": "12h30m", "retries": 3, "nodes": 2},
-            "evaluate": {"resources": {"limits": {"nvidia.com/gpu": 1}}, "retries": 0},
+            "evaluate": {"resources": {"limits": {"nvidia.com/gpu": 1}}, "retries": 1},
             "ttlAfterFinished": "1h",
         },
     },
@@ -390,6 +390,12 @@ BAD: tuple[Bad, ...] = (
     _set(f"{_WORKERS}.serviceAccountName", "kube-system/admin", "small letters"),
     _set(f"{_WORKERS}.serviceAccountName", "team-b..worker", "small letters"),
     _set(f"{_WORKERS}.queueName", "q" * 64, "shorten it"),
+    *(
+        _set(
+            _WORKERS, {"queueName": "gpus", task: {"retries": 0}}, "at least 1", blamed=f"{_WORKERS}.queueName", name=f"no retries: {task}"
+        )
+        for task in ("prepare", "train", "evaluate", "publish")
+    ),
     _set(f"{_WORKERS}.priorityClassName", "system-node-critical", "choose another"),
     _set(f"{_WORKERS}.imagePullSecrets", [{"name": "a"}, {"name": "a"}], "already", blamed=f"{_WORKERS}.imagePullSecrets[1]"),
     _set(f"{_WORKERS}.nodeSelector", {"a b": "x"}, "letters, digits"),

@@ -18,8 +18,8 @@ from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
 from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.keeping import keep_or_expire
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from autollm.plan.problems import Problem
 from autollm_operator.api.port import ForbiddenError, InvalidError, UnavailableError
-from autollm_operator.reconcile.actions import Hands, Subject, carry_out
+from autollm_operator.reconcile.actions import carry_out
 from autollm_operator.reconcile.breakdowns import PATIENCE, is_of_one_object, reason_of
 from autollm_operator.reconcile.children import BeingDeleted, NotYet, Obstacle
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.obstacles import Deed, Obstacles, named
 
 AT_ONCE = timedelta(0)

@@ -12,9 +12,10 @@ from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import API_VERSION
 from autollm_operator.api.port import AlreadyExistsError, Api, Document, ForbiddenError, InvalidError, NotFoundError
-from autollm_operator.api.resources import Resource
+from autollm_operator.api.resources import TRAININGS, Resource
 from autollm_operator.cache.cache import WATCHED, Cache
-from autollm_operator.cache.parsed import controller
+from autollm_operator.cache.keys import Key
+from autollm_operator.cache.parsed import Parsed, controller
 from autollm_operator.cache.views import Owner
 
 
@@ -103,3 +104,11 @@ def _recognised(api: Api, resource: Resource, wanted: Mapping[str, Any]) -> Docu
         # Without its labels it would not be watched.
         return api.patch(resource, namespace, name, {"metadata": {"uid": metadata["uid"], "labels": dict(wanted["labels"])}})
     return found
+
+
+def own_training(cache: Cache, parent: Parent, name: str) -> Parsed[DeltaTraining]:
+    """Return a training of the parent's, or the parent itself; raises NotYet for one that is somebody else's, or being deleted."""
+    training = cache.training(Key(TRAININGS.kind, parent.namespace, name))
+    if training is None or training.deleting or parent.owner.uid not in (training.uid, training.owner.uid if training.owner else ""):
+        raise NotYet(f"the DeltaTraining {name} is not there any more")
+    return training

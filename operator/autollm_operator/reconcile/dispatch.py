@@ -17,10 +17,10 @@ from autollm_operator.cache.cache import Cache, is_of_a_run
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import Owner
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial, say_unreadable
 from autollm_operator.reconcile.breakdowns import Breakdowns
 from autollm_operator.reconcile.children import Parent
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.leaving import stop_work
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.refusals import Refusals

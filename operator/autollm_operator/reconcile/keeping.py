@@ -17,11 +17,11 @@ from autollm_operator.api.resources import JOBS
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.cache.views import JobView
 from autollm_operator.jobs.ttl_after_finished import ttl_patch
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import Attempts
 from autollm_operator.reconcile.breakdowns import is_of_one_object, reason_of
 from autollm_operator.reconcile.events import News, tell
 from autollm_operator.reconcile.failures import failure_of_job
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.tasks import is_stale
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from autollm.plan.actions import StopTask
 from autollm_operator.cache.parsed import Parsed
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import Attempts
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.obstacles import Obstacles
 from autollm_operator.reconcile.tasks import jobs_of
 

@@ -14,7 +14,7 @@ from autollm.resources.run import AutoLLMRun
 from autollm_operator.api.resources import TRAININGS, TRIALS
 from autollm_operator.cache.cache import Children
 from autollm_operator.cache.parsed import Parsed
-from autollm_operator.reconcile.actions import Hands
+from autollm_operator.reconcile.hands import Hands
 from autollm_operator.reconcile.policy import refused_run
 from autollm_operator.reconcile.tasks import task_states
 

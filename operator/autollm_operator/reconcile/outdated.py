@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from autollm.plan.actions import StopTask
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.jobs.made_with import made_with
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.failures import SECTIONS
+from autollm_operator.reconcile.hands import Hands, Subject
 
 
 def outdated(hands: Hands, subject: Subject, jobs: Iterable[JobView]) -> Iterator[StopTask]:

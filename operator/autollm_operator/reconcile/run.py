@@ -9,10 +9,10 @@ from autollm.resources.run import AutoLLMRun
 from autollm.resources.run_status import RunStatus
 from autollm_operator.api.resources import RUNS
 from autollm_operator.cache.parsed import Parsed
-from autollm_operator.reconcile.actions import Hands, Subject
 from autollm_operator.reconcile.attempts import AT_ONCE, Attempts
 from autollm_operator.reconcile.breakdowns import PATIENCE
 from autollm_operator.reconcile.events import news, tell
+from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.keeping import keep_or_expire, reported_in
 from autollm_operator.reconcile.observing import observe
 from autollm_operator.reconcile.obstacles import Obstacles

@@ -16,15 +16,10 @@ from autollm_operator.api.login import configuration
 from cluster.certificates import write_kubeconfig
 from cluster.connection import Connection, connect, settings_of
 from cluster.waiting import wait_until
+from support import chart_rights
 
 WORKER = "autollm-worker"
 """The ServiceAccount that workers run as in every namespace of a test."""
-
-_KINDS = ["autollmruns", "deltatrainings", "mergetrials"]
-_WORKER_RULES = [
-    {"apiGroups": ["autollm.dev"], "resources": _KINDS, "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["autollm.dev"], "resources": [f"{kind}/status" for kind in _KINDS], "verbs": ["get", "patch"]},
-]
 
 
 @dataclass(frozen=True)
@@ -71,10 +66,10 @@ class Cluster:
         return name
 
     def namespace(self, *, security: str = "privileged") -> str:
-        """Make a namespace with the workers' ServiceAccount in it and return its name."""
+        """Make a namespace with the workers' ServiceAccount in it, which may do what the chart lets it do, and return its name."""
         name = self.empty_namespace(security=security)
         self.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": WORKER}})
-        self.allow(name, WORKER, _WORKER_RULES)
+        self.allow(name, WORKER, chart_rights.rules(chart_rights.WORKER))
         return name
 
     def allow(self, namespace: str, account: str, rules: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 Rights = set[tuple[str, str, str]]
 """Verb, `plural[/part][.group]`, and the one name it is limited to, or nothing."""
 
@@ -28,3 +30,11 @@ WORKER = rights(RUNS, TRAININGS, verbs=("get",)) | rights(TRIALS, verbs=READ) | 
 LEASE = rights("leases.coordination.k8s.io", verbs=("get", "patch"), name="autollm")
 VIEW = rights(*KINDS, verbs=READ)
 EDIT = rights(*KINDS, verbs=("create", "update", "patch", "delete", "deletecollection"))
+
+
+def rules(held: Rights) -> list[dict[str, Any]]:
+    """Return the rules of a Role that gives these rights."""
+    return [
+        {"apiGroups": [group], "resources": [resource], "verbs": [verb]} | ({"resourceNames": [name]} if name else {})
+        for verb, (resource, _, group), name in sorted((verb, what.partition("."), name) for verb, what, name in held)
+    ]

@@ -16,6 +16,8 @@ def test_kubectl_applies_a_run_and_a_worker_may_read_it_and_patch_its_status_alo
     patch = "application/merge-patch+json"
     assert worker.ask("GET", run).status == 200
     assert worker.ask("PATCH", f"{run}/status", {"status": {"summary": "x"}}, content_type=patch).status == 200
+    assert worker.ask("GET", run.rpartition("/")[0]).status == 403
+    assert worker.ask("GET", f"{run}/status").status == 403
     assert worker.ask("PATCH", run, {"spec": {"suspend": True}}, content_type=patch).status == 403
     assert worker.ask("GET", f"/api/v1/namespaces/{namespace}/secrets").status == 403
     assert worker.ask("GET", run.replace(namespace, "default")).status == 403

@@ -19,7 +19,7 @@ from cluster.proxy import Asked, Cut, Proxy, Refusal, proxied, refusal
 from cluster.waiting import wait_until
 from support.access import Access, may
 from support.api_contract import run_document
-from support.chart_rights import OPERATOR
+from support.chart_rights import OPERATOR, rules
 from support.operator_process import OperatorProcess, running_operator
 
 
@@ -106,14 +106,10 @@ def test_a_namespace_that_is_gone_stops_no_other_and_is_served_when_it_comes_bac
 
 def _let_operate(cluster: Cluster, account: str, namespace: str) -> None:
     """Give an account the rights that the chart gives the operator in a namespace."""
-    rules = [
-        {"apiGroups": [resource.partition(".")[2]], "resources": [resource.partition(".")[0]], "verbs": [verb]}
-        for verb, resource, _ in sorted(OPERATOR)
-    ]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"}
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": account}
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-    cluster.create(f"{path}/roles", {"kind": "Role", "metadata": {"name": "operator"}, "rules": rules})
+    cluster.create(f"{path}/roles", {"kind": "Role", "metadata": {"name": "operator"}, "rules": rules(OPERATOR)})
     binding = {"kind": "RoleBinding", "metadata": {"name": "operator"}, "roleRef": role, "subjects": [subject]}
     cluster.create(f"{path}/rolebindings", binding)
     probe = Access("list", "pods", namespace)

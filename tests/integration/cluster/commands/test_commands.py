@@ -15,6 +15,7 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
 from cluster.cluster import Cluster
 from cluster.connection import MERGE
+from support.chart_rights import VIEW, rules
 from support.sample_run import sample_run, scored_trials, write_sample_run
 from support.stored_run import GROUP, store_run
 from support.world import AnyErrand
@@ -52,7 +53,9 @@ def test_the_namespace_is_the_contexts_own_and_the_context_must_exist(
     cluster: Cluster, namespace: str, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_run(cluster, namespace, finished)
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig_of(namespace)))
+    cluster.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": "reader"}})
+    cluster.allow(namespace, "reader", rules(VIEW))
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig_of(namespace, "reader")))
     assert CliRunner().invoke(main, ["status", "alr/quickstart"]).stdout.startswith("quickstart  succeeded")
     result = CliRunner().invoke(main, ["status", "alr/quickstart", "--context", "elsewhere"])
     assert result.exit_code != 0

@@ -174,12 +174,14 @@ def test_a_worker_may_read_its_kinds_and_patch_their_status_and_nothing_else(clu
     worker = connect(cluster.kubeconfig_of(namespace))
     kinds = f"/apis/autollm.dev/v1alpha1/namespaces/{namespace}"
     for kind in ("autollmruns", "deltatrainings", "mergetrials"):
-        assert worker.ask("GET", f"{kinds}/{kind}").status == 200
+        assert worker.ask("GET", f"{kinds}/{kind}/nobody").status == 404
+        assert worker.ask("GET", f"{kinds}/{kind}").status == (200 if kind == "mergetrials" else 403)
         assert worker.ask("POST", f"{kinds}/{kind}", {}).status == 403
         assert worker.ask("GET", f"{kinds.replace(namespace, 'default')}/{kind}").status == 403
         assert worker.ask("GET", f"/apis/autollm.dev/v1alpha1/{kind}").status == 403
     place = path_of(trial)
-    refused = [
+    refused: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("GET", f"{place}/status", None),
         ("PATCH", place, {"spec": {}}),
         ("PATCH", place, {"metadata": {"labels": {"a": "b"}}}),
         ("PUT", f"{place}/status", trial),

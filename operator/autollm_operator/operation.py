@@ -16,7 +16,7 @@ from autollm.suggester import Suggester
 from autollm_operator.api.client import KubernetesApi
 from autollm_operator.api.login import configuration
 from autollm_operator.api.port import Api, ApiError, ForbiddenError
-from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
+from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, WATCHED, Resource
 from autollm_operator.api.session import open_session
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
@@ -29,7 +29,7 @@ from autollm_operator.reconcile.suggesting import Suggesting
 from autollm_operator.resync import Resync
 from autollm_operator.serving import Server, routes
 from autollm_operator.settings import Settings
-from autollm_operator.watch import WATCHED, Watch
+from autollm_operator.watch import Watch
 from autollm_operator.workers import Workers
 from autollm_operator.workqueue import WorkQueue
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from autollm.errors import AutoLLMError
 from autollm_operator.api.port import Api, ForbiddenError, UnavailableError
-from autollm_operator.api.resources import Resource
+from autollm_operator.api.resources import WATCHED, Resource
 from autollm_operator.cache.cache import Cache
-from autollm_operator.watch import WATCHED, selector
+from autollm_operator.watch import selector
 from autollm_operator.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)

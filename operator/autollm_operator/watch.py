@@ -15,14 +15,13 @@ from typing import Any
 import kopf
 
 from autollm.contract.pod import MANAGED_BY, MANAGED_BY_LABEL
-from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
+from autollm_operator.api.resources import JOBS, PODS, WATCHED, Resource
 from autollm_operator.cache.cache import Cache
 from autollm_operator.metrics.process import lagged
 from autollm_operator.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
 
-WATCHED = (RUNS, TRAININGS, TRIALS, JOBS, PODS)
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Of Jobs and pods, which every tenant has, only those that carry the operator's label are asked for."""
 

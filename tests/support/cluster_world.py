@@ -17,8 +17,8 @@ from autollm.resources.metadata import Failure
 from autollm.resources.run import AutoLLMRun
 from autollm.search import Request, Suggestion, suggest
 from autollm_operator.api.port import Document, NotFoundError
-from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
-from autollm_operator.cache.cache import WATCHED, Cache
+from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, WATCHED, Resource
+from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.reconcile.dispatch import Reconciler
 from autollm_operator.reconcile.suggesting import Suggesting

@@ -34,3 +34,6 @@ PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+
+WATCHED = (RUNS, TRAININGS, TRIALS, JOBS, PODS)
+"""The kinds of which the operator knows every object."""

@@ -20,7 +20,6 @@ from autollm_operator.cache.table import Table
 from autollm_operator.cache.views import JobView, Owner, PodView
 
 NOBODY: frozenset[Key] = frozenset()
-WATCHED = (RUNS, TRAININGS, TRIALS, JOBS, PODS)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from autollm.resources.workers import Workers
 from autollm_operator.api.port import Document
 from autollm_operator.cache.views import Owner
 from autollm_operator.jobs.deadline import active_deadline_seconds
-from autollm_operator.jobs.kinds import KINDS, asked_of
+from autollm_operator.jobs.kinds import KINDS_OF_TASKS, asked_of
 from autollm_operator.jobs.made_with import made_with
 from autollm_operator.jobs.pod import pod_template
 from autollm_operator.jobs.pod_failure_policy import pod_failure_policy
@@ -62,7 +62,7 @@ def _job(
     settings: Settings,
 ) -> Document:
     labels = _labels(task, generation)
-    annotations = {WORKERS_ANNOTATION: made_with(KINDS[task.kind].section, workers, settings.workers)}
+    annotations = {WORKERS_ANNOTATION: made_with(KINDS_OF_TASKS[task.kind].section, workers, settings.workers)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

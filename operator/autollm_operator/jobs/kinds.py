@@ -22,7 +22,7 @@ class Kind:
     grace_seconds: int
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS_OF_TASKS: Mapping[str, Kind] = {
     "Prepare": Kind("prepare", 120),
     "Train": Kind("train", 600),  # a checkpoint of 8 billion numbers, written to S3 at 100 MB/s, takes half of it
     "Evaluate": Kind("evaluate", 120),
@@ -33,4 +33,4 @@ KINDS: Mapping[str, Kind] = {
 
 def asked_of(task: AnyTask, workers: Workers) -> TaskWorkers:
     """Return what the document says of pods of this kind of task."""
-    return workers.by_kind[KINDS[task.kind].section]
+    return workers.by_kind[KINDS_OF_TASKS[task.kind].section]

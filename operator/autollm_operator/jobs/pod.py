@@ -20,7 +20,7 @@ from autollm.errors import InputError
 from autollm.resources.workers import Workers
 from autollm_operator.cache.views import Owner
 from autollm_operator.jobs.env import environment
-from autollm_operator.jobs.kinds import KINDS, asked_of
+from autollm_operator.jobs.kinds import KINDS_OF_TASKS, asked_of
 from autollm_operator.jobs.placement import placement
 from autollm_operator.jobs.resources import container_resources, threads
 from autollm_operator.jobs.security_context import container_security_context, pod_security_context
@@ -54,7 +54,7 @@ def pod_template(
         "serviceAccountName": workers.service_account_name or defaults.service_account_name,
         "automountServiceAccountToken": True,  # with it the worker reports
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": KINDS[task.kind].grace_seconds,
+        "terminationGracePeriodSeconds": KINDS_OF_TASKS[task.kind].grace_seconds,
         "securityContext": pod_security_context(defaults),
         "containers": [container],
         "volumes": [one.volume for one in volumes],
@@ -69,7 +69,7 @@ def pod_template(
 
 def _command(task: AnyTask, workers: Workers, *, nodes: int) -> list[str]:
     resources = asked_of(task, workers).resources
-    command = ["autollm-runtime", KINDS[task.kind].section, "--task", TASK_FILE, "--namespace", f"$({NAMESPACE})"]
+    command = ["autollm-runtime", KINDS_OF_TASKS[task.kind].section, "--task", TASK_FILE, "--namespace", f"$({NAMESPACE})"]
     command += ["--termination", TERMINATION_FILE, "--scratch", SCRATCH_FOLDER]
     gpus = resources.gpus if isinstance(task, TrainTask) else 0
     if (cores := threads(resources)) is not None:

@@ -12,8 +12,8 @@ from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import API_VERSION
 from autollm_operator.api.port import AlreadyExistsError, Api, Document, ForbiddenError, InvalidError, NotFoundError
-from autollm_operator.api.resources import TRAININGS, Resource
-from autollm_operator.cache.cache import WATCHED, Cache
+from autollm_operator.api.resources import TRAININGS, WATCHED, Resource
+from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.parsed import Parsed, controller
 from autollm_operator.cache.views import Owner

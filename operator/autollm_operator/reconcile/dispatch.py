@@ -30,7 +30,7 @@ from autollm_operator.reconcile.status import Statuses
 from autollm_operator.reconcile.suggesting import Suggesting
 from autollm_operator.settings import Settings
 
-KINDS = {resource.kind: resource for resource in (RUNS, TRAININGS, TRIALS)}
+RECONCILED = {resource.kind: resource for resource in (RUNS, TRAININGS, TRIALS)}
 
 
 class _Seen(NamedTuple):
@@ -61,7 +61,7 @@ class Reconciler:
 
         Raises the errors of the API that may pass: the queue tries again later and later.
         """
-        resource = KINDS[key.kind]
+        resource = RECONCILED[key.kind]
         row = self._row(resource, key)
         self._forget_others(key, _Seen(row.uid, row.generation) if row else None)
         if row is None or is_of_a_run(row.owner):

@@ -12,11 +12,12 @@ from typing import Literal
 from autollm.contract.digests import digest_document
 from autollm.contract.layout import child_name
 from autollm.errors import AutoLLMError
-from autollm.resources.metadata import API_VERSION, Condition
+from autollm.resources.metadata import API_VERSION
 from autollm.resources.run_status import RunStatus
 from autollm_operator.api.port import AlreadyExistsError, Api
 from autollm_operator.api.resources import EVENTS
 from autollm_operator.reconcile.children import Parent
+from autollm_operator.reconcile.status import condition_of
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ class News:
 def news(before: RunStatus, after: RunStatus) -> Iterator[News]:
     """Yield what happened between two statuses of a run."""
     # Reconciling has the stage also in the rounds of a refresh, between which Succeeded stays True.
-    old, new = _condition(before, "Reconciling"), _condition(after, "Reconciling")
+    old, new = condition_of(before, "Reconciling"), condition_of(after, "Reconciling")
     if new is not None and new.reason != (old.reason if old else ""):
-        ended, stalled = _condition(after, "Succeeded"), _condition(after, "Stalled")
+        ended, stalled = condition_of(after, "Succeeded"), condition_of(after, "Stalled")
         bad = [told for told in (stalled, ended) if told is not None and told.status == ("True" if told is stalled else "False")]
         told = bad[0] if bad else new if new.message or ended is None else ended
         yield News("Warning" if bad else "Normal", new.reason, "Reconcile", told.message)
@@ -73,7 +74,3 @@ def tell(api: Api, parent: Parent, told: News, now: datetime) -> None:
         return
     except AutoLLMError as error:
         _log.debug("an Event could not be written", extra={"name": owner.name, "namespace": namespace, "cause": str(error)})
-
-
-def _condition(status: RunStatus, name: str) -> Condition | None:
-    return next((condition for condition in status.conditions or [] if condition.type == name), None)

@@ -10,9 +10,9 @@ from autollm.contract.termination import read_last_words
 from autollm.resources.metadata import Failure
 from autollm_operator.cache.pods import one_line
 from autollm_operator.cache.views import JobView, PodView
-from autollm_operator.jobs.kinds import KINDS
+from autollm_operator.jobs.kinds import KINDS_OF_TASKS
 
-SECTIONS = {name.lower(): kind.section for name, kind in KINDS.items()}
+SECTIONS = {name.lower(): kind.section for name, kind in KINDS_OF_TASKS.items()}
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 

@@ -86,13 +86,13 @@ def with_problem(status: RunStatus, problem: Problem, before: Sequence[Condition
 
 def is_stalled(status: RunStatus, generation: int) -> bool:
     """Say whether a status tells that something is in the way of this generation."""
-    stalled = _condition(status, "Stalled")
+    stalled = condition_of(status, "Stalled")
     return stalled is not None and stalled.status == "True" and stalled.observed_generation == generation
 
 
 def told_before(before: RunStatus, planned: RunStatus, generation: int) -> Problem | None:
     """Return what an earlier process said was in the way, and no plan says: it stands until the actions have been tried once."""
-    stalled, succeeded = _condition(before, "Stalled"), _condition(before, "Succeeded")
+    stalled, succeeded = condition_of(before, "Stalled"), condition_of(before, "Succeeded")
     if stalled is None or not is_stalled(before, generation) or is_stalled(planned, generation):
         return None
     if succeeded is None or succeeded.status == "False":
@@ -100,7 +100,8 @@ def told_before(before: RunStatus, planned: RunStatus, generation: int) -> Probl
     return Problem(stalled.reason, stalled.message)
 
 
-def _condition(status: RunStatus, name: str) -> Condition | None:
+def condition_of(status: RunStatus, name: str) -> Condition | None:
+    """Return the condition of a type, or None where the status has none."""
     return next((condition for condition in status.conditions or [] if condition.type == name), None)
 
 

@@ -11,7 +11,7 @@ from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.reconcile.deaths import deaths_by_trial, last_died_on
 from autollm_operator.reconcile.failures import deciding_pod, failure_of_job, last_failed
 
-KINDS: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evaluate": "Evaluate", "publish": "Publish", "pin": "Pin"}
+KIND_OF_LABEL: Mapping[str, TaskKind] = {"prepare": "Prepare", "train": "Train", "evaluate": "Evaluate", "publish": "Publish", "pin": "Pin"}
 
 PODS_APPEAR = timedelta(seconds=30)
 """How long the Job controller may take to make a pod before something is in its way: a quota, or what the namespace admits."""
@@ -27,7 +27,7 @@ def task_states(cache: Cache, owners: Iterable[str], generation: int, now: datet
     """
     for uid in owners:
         for job in cache.jobs(uid):
-            if job.task in KINDS and not is_stale(job, generation):
+            if job.task in KIND_OF_LABEL and not is_stale(job, generation):
                 yield task_state(job, cache.pods(job.uid), now)
 
 
@@ -65,7 +65,7 @@ def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskStat
     decided = deciding_pod(job, pods) if phase == "Failed" else None
     return TaskState(
         id=job.name,
-        kind=KINDS[job.task],
+        kind=KIND_OF_LABEL[job.task],
         phase=phase,
         failure=failure_of_job(job, pods) if phase == "Failed" else None,
         exit_code=0 if phase == "Succeeded" else decided.exit_code if decided else None,

@@ -14,12 +14,12 @@ from autollm.contract.pod import MANAGED_BY, MANAGED_BY_LABEL
 from autollm_operator.api.client import KubernetesApi
 from autollm_operator.api.login import configuration
 from autollm_operator.api.port import Document
-from autollm_operator.api.resources import EVENTS, JOBS, RUNS
+from autollm_operator.api.resources import EVENTS, JOBS, RUNS, WATCHED
 from autollm_operator.api.session import open_session
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.resync import Resync
-from autollm_operator.watch import OURS, WATCHED, Watch
+from autollm_operator.watch import OURS, Watch
 from autollm_operator.workqueue import WorkQueue
 from cluster.cluster import Cluster
 from cluster.proxy import Asked, Cut, Proxy, Refusal, proxied, refusal, watch_error

@@ -8,11 +8,11 @@ from functools import partial
 import pytest
 
 from autollm_operator.api.port import ForbiddenError, NotFoundError, UnavailableError
-from autollm_operator.api.resources import JOBS, PODS, RUNS, Resource
+from autollm_operator.api.resources import JOBS, PODS, RUNS, WATCHED, Resource
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.resync import Resync
-from autollm_operator.watch import OURS, WATCHED
+from autollm_operator.watch import OURS
 from autollm_operator.workqueue import WorkQueue
 from support.api_contract import job_document, run_document
 from support.fake_api import Call, FakeApi, When

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from autollm_operator.api.port import InvalidError
-from autollm_operator.api.resources import EVENTS
-from autollm_operator.cache.cache import WATCHED, Cache
+from autollm_operator.api.resources import EVENTS, WATCHED
+from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
 from autollm_operator.reconcile.dispatch import Reconciler
 from autollm_operator.reconcile.suggesting import Suggesting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,7 +37,7 @@ def scene(released: Cluster, tmp_path: Path) -> Iterator[Scene]:
     """The operator as its ServiceAccount, with the settings of the release."""
     settings = yaml.safe_load(released.admin.expect("GET", f"/api/v1/namespaces/{SYSTEM}/configmaps/autollm")["data"]["settings.yaml"])
     mine = {name: value for name, value in settings.items() if name not in ("port", "namespaces")}
-    pods = SimulatedPods(released.admin, "team-a", seconds=lambda what: 0.2)
+    pods = SimulatedPods(released.admin, "team-a", seconds=lambda what: 2.0 if what == "train" else 0.2)
     account = released.kubeconfig_of(SYSTEM, "autollm")
     with running_operator(tmp_path, account, *settings["namespaces"], **mine) as operator, pods:
         operator.wait_ready()
@@ -46,6 +47,7 @@ def scene(released: Cluster, tmp_path: Path) -> Iterator[Scene]:
 def test_from_data_to_a_published_model_with_a_change_and_a_pause(scene: Scene) -> None:
     run = scene.run
     run.apply(search={"trials": 12, "parallelism": 2}, workers={"train": {"nodes": 2}})
+    run.until(lambda: bool(services(run)), "the pods of a training on several nodes cannot find each other")
     run.until(lambda: len(run.children("mergetrials")) > 3, "the search does not begin")
     run.change(search={"parallelism": 3})
     run.until(lambda: any(job["spec"]["completions"] == 3 for job in run.jobs("evaluate")), "the evaluators do not become three")
@@ -55,9 +57,14 @@ def test_from_data_to_a_published_model_with_a_change_and_a_pause(scene: Scene) 
     run.change(suspend=False)
     run.wait("Succeeded", "True")
     assert [line for line in scene.operator.log if "forbidden" in str(line).lower()] == []
-    services = run.cluster.admin.expect("GET", "/api/v1/namespaces/team-a/services")["items"]
-    assert services, "no training on several nodes"
+    run.until(lambda: not services(run), "Services are left of trainings that are done")
     lease = run.cluster.admin.expect("GET", f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/autollm")
     assert lease["spec"]["holderIdentity"]
     events = run.cluster.admin.expect("GET", "/apis/events.k8s.io/v1/namespaces/team-a/events")["items"]
     assert any(event.get("reportingController") == "autollm.dev/operator" for event in events)
+
+
+def services(run: ClusterRun) -> list[dict[str, Any]]:
+    """The Services in the run's namespace."""
+    found: list[dict[str, Any]] = run.cluster.admin.expect("GET", f"/api/v1/namespaces/{run.namespace}/services")["items"]
+    return found

@@ -1,4 +1,4 @@
-"""Workers on a real kubelet that run out of memory, are killed or are drained: the run goes on, and nothing finished is done again."""
+"""Workers on a real kubelet that run out of memory, are killed or drained, or lose their store: the run goes on, and repeats nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autollm.contract.exit_codes import ExitCode
 from support.cluster_place import Place
 from support.pod_ends import PodEnds
 from support.run_on_node import RunOnNode
+from support.store_faults import away, hanging
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -43,6 +44,8 @@ def test_trainings_and_trials_outlive_the_pods_that_do_them(tiny_place: Place) -
         saved, told = run.saved_step(drained), run.step(drained)
         run.until(lambda: run.step(drained) != told, "what was saved is not taken up")
         assert run.step(drained) > saved > 0
+        with hanging(tiny_place):
+            run.until(lambda: run.step(drained) > told, "it does not go on without the store")
 
         evaluators = run.catch_evaluators(2)
         finished = run.finished()
@@ -70,6 +73,21 @@ def test_evaluators_get_the_memory_that_the_run_says_they_lack(tiny_place: Place
         run.apply(4)
         run.wait_published(trials=4)
         assert finished.items() <= run.finished().items()
+
+
+def test_evaluators_outlive_a_store_that_hangs_and_one_that_is_away(tiny_place: Place) -> None:
+    run = RunOnNode(tiny_place, "store")
+    with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
+        run.apply(12)
+        for fault in (hanging, away):
+            evaluators = run.catch_evaluators(2)
+            finished = run.finished()
+            with fault(tiny_place):
+                run.signal(evaluators, signal.SIGCONT)
+        run.wait_published(trials=12)
+        assert finished.items() <= run.finished().items()
+        # One that waits long enough ends, and is started again.
+        assert set(ends.codes(run.name, "evaluate")) <= {ExitCode.DONE, ExitCode.TEMPORARY, ExitCode.STOPPED}
 
 
 def kill_operator(place: Place, run: RunOnNode) -> None:

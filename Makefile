@@ -52,11 +52,13 @@ node:             ## Install Debian's container runtime where it is missing; onl
 kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes once, beside what is made next
 	@cd tests && nice -n 19 ../$(BIN)/python -m cluster.binary &
 
-# Most tests of a cluster wait and most others compute, so three processes keep two cores busy, the longest files first; a node is one for the machine.
+# Most tests of a cluster wait and most others compute, so three processes keep two cores busy: one with the node's, two with all others, the longest
+# files first. What the node's say is kept until the others are done.
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
-	@$(BIN)/python -m pytest tests/end_to_end tests/integration --ignore tests/end_to_end/cluster -n 3 --dist loadfile --no-loadscope-reorder
-	@$(BIN)/python -m pytest tests/end_to_end/cluster
+	@$(BIN)/python -m pytest tests/end_to_end/cluster > .node.log 2>&1 & node=$$!; \
+	  $(BIN)/python -m pytest tests/end_to_end tests/integration --ignore tests/end_to_end/cluster -n 2 --dist loadfile --no-loadscope-reorder; others=$$?; \
+	  wait $$node; node=$$?; cat .node.log; exit $$((others + node))
 
 soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Literal
 
 import boto3
@@ -17,11 +18,13 @@ from autollm.store.guarded import guard
 from autollm.store.port import AccessDeniedError
 
 if TYPE_CHECKING:
+    from botocore.config import _RetryDict
     from mypy_boto3_s3 import S3Client
 
 _CONNECT_SECONDS = 4
 _READ_SECONDS = 60
 _ATTEMPTS = 8  # with pauses of at most 0.05, 0.1 … 3.2 s between: a short restart goes unnoticed, a server that is down is told in seconds
+_ATTEMPTS_VARIABLE = "AWS_MAX_ATTEMPTS"  # boto3's own, for those who would rather wait
 _CONNECTIONS = 16
 _DEFAULT_REGION = "us-east-1"  # what servers other than Amazon's sign with unless told otherwise
 
@@ -36,10 +39,13 @@ def make_client(endpoint: str | None, region: str | None) -> S3Client:
     if endpoint is not None:
         check_endpoint(endpoint)
     checksums: Literal["when_required", "when_supported"] = "when_required" if endpoint else "when_supported"
+    retries: _RetryDict = {"mode": "standard"}
+    if _ATTEMPTS_VARIABLE not in os.environ:
+        retries["total_max_attempts"] = _ATTEMPTS
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries=retries,
         max_pool_connections=_CONNECTIONS,
         request_checksum_calculation=checksums,
         response_checksum_validation=checksums,

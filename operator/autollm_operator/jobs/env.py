@@ -22,7 +22,7 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
     No value of a Secret is read: pods are only told where it is.
     """
     layers = (
-        _literal({"HOME": SCRATCH_FOLDER, "TMPDIR": TEMPORARY_FOLDER, "HF_HOME": f"{SCRATCH_FOLDER}/huggingface"}),
+        _literal({"HOME": SCRATCH_FOLDER, "TMPDIR": TEMPORARY_FOLDER, "HF_HOME": f"{SCRATCH_FOLDER}/huggingface"} | _patience(task)),
         _literal(_trust(defaults) | defaults.env),
         {variable.name: _asked(variable) for variable in workers.env or []},
         _credentials(task),
@@ -33,6 +33,14 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
     for layer in layers:
         merged |= layer
     return list(merged.values())
+
+
+def _patience(task: AnyTask) -> dict[str, str]:
+    """Let work that has begun wait some two minutes for an S3 server that is away, and its pods' retries as often again.
+
+    The preparation, which is the first to reach it, rather says within seconds that it does not.
+    """
+    return {} if isinstance(task, PrepareTask) else {"AWS_MAX_ATTEMPTS": "20"}
 
 
 def _literal(values: dict[str, str]) -> dict[str, Variable]:

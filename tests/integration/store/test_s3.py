@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from autollm.contract.digests import digest_file
 from autollm.errors import InputError
 from autollm.store import AccessDeniedError, DiskFullError, NotFoundError, StoreUnavailableError, open_location, open_store
 from autollm.store.objects import objects_at
 from autollm.store.s3 import S3Store
+from autollm.store.s3_client import make_client
 from support.file_limit import file_limit
 from support.lossy_proxy import losing_first_answer
 from support.versitygw import S3Server, built_server, free_port
@@ -112,6 +114,19 @@ def test_an_endpoint_that_is_down_is_reported_in_seconds(bucket: str) -> None:
     with pytest.raises(StoreUnavailableError, match=f"s3://{bucket}/a: {endpoint} does not answer.*check the endpoint"):
         open_store(f"s3://{bucket}", endpoint=endpoint).write("a", b"1")
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(("asked", "requests"), [(None, 8), ("3", 3)])
+def test_who_would_rather_wait_for_a_server_that_is_away_says_how_often_it_is_asked(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, asked: str | None, requests: int
+) -> None:
+    if asked is not None:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
+    client, sent = make_client(f"http://127.0.0.1:{free_port()}", None), list[str]()
+    client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.url))
+    with pytest.raises(EndpointConnectionError):
+        client.list_objects_v2(Bucket=bucket)
+    assert len(sent) == requests
 
 
 def test_a_server_killed_in_the_middle_of_an_upload_leaves_no_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

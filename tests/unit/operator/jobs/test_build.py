@@ -194,6 +194,13 @@ def test_of_one_variable_the_document_counts_more_than_the_settings_and_the_work
     assert found["AUTOLLM_OWNER_UID"]["value"] == OWNER.uid
 
 
+def test_work_that_has_begun_waits_for_its_store_as_long_as_the_settings_say() -> None:
+    told = {kind: variables(job(task)).get("AWS_MAX_ATTEMPTS", {}).get("value") for kind, task in TASKS.items()}
+    assert told == dict.fromkeys(TASKS, "20") | {"Prepare": None}
+    settings = Settings.parse({"workers": {"image": "i", "env": {"AWS_MAX_ATTEMPTS": "60"}}})
+    assert variables(job(TASKS["Train"], None, settings))["AWS_MAX_ATTEMPTS"]["value"] == "60"
+
+
 def test_a_bundle_of_certificates_is_mounted_and_told_to_every_library() -> None:
     document = job(TASKS["Train"], settings=Settings.parse({"workers": {"image": "i", "caBundleConfigMap": "company-ca"}}))
     volume = next(one for one in pod_of(document)["volumes"] if one["name"] == "autollm-ca")

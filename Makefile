@@ -53,7 +53,8 @@ kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes 
 	@cd tests && nice -n 19 ../$(BIN)/python -m cluster.binary &
 
 # Most tests of a cluster wait and most others compute, so three processes keep two cores busy: one with the node's, two with all others, the longest
-# files first. What the node's say is kept until the others are done.
+# files first. What the node's say is kept until the others are done. More threads than cores would mostly wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
 	@$(BIN)/python -m pytest tests/end_to_end/cluster > .node.log 2>&1 & node=$$!; \

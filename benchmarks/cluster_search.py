@@ -99,6 +99,7 @@ def growth(cluster: Cluster, folder: Path, trials: int, total: int) -> dict[str,
             wait_for(cluster, namespace, first + at_once)
             after, made = process.usage(), len(pods.done) - done
             costs.append((trials * (first + at_once), (after.cpu - before.cpu) / made, (after.requests - before.requests) / made))
+            print(f"{costs[-1][0]} trials: {1000 * costs[-1][1]:.1f} ms, {costs[-1][2]:.2f} requests a trial", file=sys.stderr, flush=True)
     # The first runs also pay for what is loaded once.
     early, middle, late = costs[1], min(costs[1:], key=lambda cost: abs(cost[0] - total / 5)), costs[-1]
     return {
@@ -140,15 +141,14 @@ class Operator:
         """Read what the kernel and its own metrics say."""
         pid = self.process.pid
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        others = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        children = {child for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)}
         scraped = self._scrape()
         requests = [line for line in scraped if line.startswith("autollm_api_requests_total{")]
         writes = [line for line in requests if any(f'verb="{verb}' in line for verb in ("create", "apply", "patch", "delete"))]
         return Usage(
             cpu=(int(fields[11]) + int(fields[12])) / _TICKS,
             memory=_highest(str(pid)),
-            children=sum(_highest(child) for child in {*children, *others}),
+            children=sum(map(_highest, children)),
             requests=sum(float(line.rsplit(" ", 1)[1]) for line in requests),
             writes=sum(float(line.rsplit(" ", 1)[1]) for line in writes),
             lag=_late(scraped),
@@ -164,6 +164,13 @@ def _late(scraped: list[str]) -> float:
     buckets = [line for line in scraped if line.startswith("autollm_event_loop_lag_seconds_bucket{")]
     counts = {float(line.split('"')[1]): float(line.rsplit(" ", 1)[1]) for line in buckets}
     return min(bound for bound, count in counts.items() if count >= 0.99 * max(counts.values()))
+
+
+def _children(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except OSError:
+        return []  # a thread that has ended since it was listed has none
 
 
 def _highest(pid: str) -> int:

@@ -57,7 +57,7 @@ kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes 
 test: export OMP_NUM_THREADS := 1
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
-	@$(BIN)/python -m pytest tests/end_to_end/cluster > .node.log 2>&1 & node=$$!; \
+	@$(BIN)/python -m pytest tests/end_to_end/cluster > .node.log 2>&1 & node=$$!; trap "kill $$node; exit 130" INT TERM; \
 	  $(BIN)/python -m pytest tests/end_to_end tests/integration --ignore tests/end_to_end/cluster -n 2 --dist loadfile --no-loadscope-reorder; others=$$?; \
 	  wait $$node; node=$$?; cat .node.log; exit $$((others + node))
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from autollm.contract.tasks import TrainTask
 from autollm.errors import InputError
 from autollm.plan.actions import EnsureEvaluators, EnsureTask, RestartEvaluator
+from autollm_operator.api.port import Document
 from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.views import JobView, Owner
@@ -27,18 +31,7 @@ def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
         owner = Owner(TRAININGS.kind, training.name, training.uid)
     if (known := _known_job(hands, owner, parent, action.task.id)) is not None:
         return known
-    try:
-        document = build_job(
-            action.task,
-            workers=subject.workers,
-            owner=owner,
-            namespace=parent.namespace,
-            generation=parent.generation,
-            settings=hands.settings,
-        )
-    except InputError as error:
-        raise Obstacle(error.reason, str(error)) from error
-    return create(hands.api, hands.cache, JOBS, document)
+    return _create_job(hands, subject, owner, partial(build_job, action.task))
 
 
 def ensure_service(hands: Hands, subject: Subject, job: JobView) -> bool:
@@ -60,19 +53,7 @@ def ensure_evaluators(hands: Hands, subject: Subject, action: EnsureEvaluators) 
         if job.outcome != "Failed" or job.deleting:
             return False
         hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Background")
-    try:
-        document = build_evaluators(
-            template,
-            action.size,
-            workers=subject.workers,
-            owner=parent.owner,
-            namespace=parent.namespace,
-            generation=parent.generation,
-            settings=hands.settings,
-        )
-    except InputError as error:
-        raise Obstacle(error.reason, str(error)) from error
-    return create(hands.api, hands.cache, JOBS, document)
+    return _create_job(hands, subject, parent.owner, partial(build_evaluators, template, action.size))
 
 
 def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
@@ -91,6 +72,17 @@ def restart_evaluator(hands: Hands, subject: Subject, action: RestartEvaluator) 
         if pod.index == action.slot and pod.started is not None and not pod.deleting:
             hands.api.delete(PODS, pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
     return False
+
+
+def _create_job(hands: Hands, subject: Subject, owner: Owner, build: Callable[..., Document]) -> bool:
+    parent = subject.parent
+    try:
+        document = build(
+            workers=subject.workers, owner=owner, namespace=parent.namespace, generation=parent.generation, settings=hands.settings
+        )
+    except InputError as error:
+        raise Obstacle(error.reason, str(error)) from error
+    return create(hands.api, hands.cache, JOBS, document)
 
 
 def _is_ours(hands: Hands, subject: Subject, job: JobView) -> bool:

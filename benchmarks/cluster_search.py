@@ -11,8 +11,6 @@ import argparse
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,17 +19,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
-from urllib.request import urlopen
-
-import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from cluster.cluster import Cluster
 from cluster.own import started
-from cluster.waiting import wait_until
+from support.operator_process import OperatorProcess, running_operator
 from support.simulated_pods import SimulatedPods
-from support.versitygw import free_port
 
 SOURCES = ("math", "code", "chat", "tone")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -134,15 +128,14 @@ class Usage:
 class Operator:
     """A running operator."""
 
-    process: subprocess.Popen[bytes]
-    port: int
+    process: OperatorProcess
 
     def usage(self) -> Usage:
         """Read what the kernel and its own metrics say."""
         pid = self.process.pid
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = {child for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)}
-        scraped = self._scrape()
+        scraped = self.process.metrics().splitlines()
         requests = [line for line in scraped if line.startswith("autollm_api_requests_total{")]
         writes = [line for line in requests if any(f'verb="{verb}' in line for verb in ("create", "apply", "patch", "delete"))]
         return Usage(
@@ -153,11 +146,6 @@ class Operator:
             writes=sum(float(line.rsplit(" ", 1)[1]) for line in writes),
             lag=_late(scraped),
         )
-
-    def _scrape(self) -> list[str]:
-        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
-            text: str = answer.read().decode()
-        return text.splitlines()
 
 
 def _late(scraped: list[str]) -> float:
@@ -181,26 +169,9 @@ def _highest(pid: str) -> int:
 @contextmanager
 def operator(cluster: Cluster, folder: Path, namespace: str) -> Iterator[Operator]:
     """Run the operator's own program beside the cluster until the block ends."""
-    port = free_port()
-    settings = {"namespaces": [namespace], "workers": {"image": "localhost/simulated:1"}, "port": port, "host": "127.0.0.1"}
-    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    program = [str(Path(sys.executable).with_name("autollm-operator")), "--settings", str(folder / "settings.yaml")]
-    with (folder / "operator.log").open("wb") as log:
-        process = subprocess.Popen(program, env=os.environ | {"KUBECONFIG": str(cluster.kubeconfig)}, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: _answers(port), "the operator is not ready", seconds=120)
-        yield Operator(process, port)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30):
-            return True
-    except OSError:
-        return False
+    with running_operator(folder, cluster.kubeconfig, namespace) as process:
+        process.wait_ready()
+        yield Operator(process)
 
 
 def apply(cluster: Cluster, namespace: str, name: str, trials: int, search: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import NamedTuple
 
 from autollm.errors import AutoLLMError
@@ -22,8 +23,6 @@ FIRST_SECONDS = 5.0
 """How long the watch's own lists are waited for at the start: an object that vanishes between a list here and a later one there stays."""
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0
-
-FORBIDDEN = 403
 
 
 class _List(NamedTuple):
@@ -136,7 +135,7 @@ class Resync:
             for key in self._cache.replace(resource, namespace, self._api.list(resource, namespace, labels=selector(resource))):
                 self._queue.add(key)
         except Exception as error:  # whatever it is, it must not end the thread
-            if namespace is not None and isinstance(error, ForbiddenError) and error.status == FORBIDDEN:
+            if namespace is not None and isinstance(error, ForbiddenError) and error.status == HTTPStatus.FORBIDDEN:
                 self._refuse(one, namespace, error)
             else:
                 _log_failure(error, one, self._try_again(one, error))

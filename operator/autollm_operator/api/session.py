@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 
 import aiohttp
 import kopf
@@ -14,8 +15,6 @@ from autollm_operator.api.client import Observe
 from autollm_operator.api.resources import Resource
 
 _log = logging.getLogger(__name__)
-
-UNAUTHORIZED, FORBIDDEN = 401, 403
 
 LOGIN_SECONDS = 5.0
 """How long a login that was refused is waited with: another one at once would be refused as well."""
@@ -74,7 +73,7 @@ class _SignsIn:
             if token := self._configuration.get_api_key_with_prefix("BearerToken"):
                 request.headers["Authorization"] = token
             response = await handler(request)
-            if response.status != UNAUTHORIZED:
+            if response.status != HTTPStatus.UNAUTHORIZED:
                 return response
             response.release()
             await asyncio.sleep(LOGIN_SECONDS)
@@ -90,7 +89,7 @@ class _Patience:
     async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         response = await handler(request)
         path, watches = request.url.path, _watches(request)
-        if response.status == FORBIDDEN:
+        if response.status == HTTPStatus.FORBIDDEN:
             if watches and path not in self._told:
                 self._told.add(path)
                 _log.warning("the API server refuses to let %s be watched", path, extra={"reason": "Forbidden"})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autollm_operator.api.port import AlreadyExistsError, Api, ConflictError, Document, InvalidError, NotFoundError
-from autollm_operator.api.resources import JOBS, RUNS, TRIALS
+from autollm_operator.api.resources import JOBS, PODS, RUNS, TRIALS
 from cluster.waiting import wait_until
 from support.documents import SHORTEST
 
@@ -184,6 +184,16 @@ class ApiContract:
         api.delete(RUNS, namespace, "support-bot", uid=run["metadata"]["uid"])
         with pytest.raises(NotFoundError):
             api.get(RUNS, namespace, "support-bot")
+
+    def test_only_the_pod_of_the_uid_is_evicted(self, api: Api, namespace: str) -> None:
+        template = job_document(namespace, "worker")["spec"]["template"]
+        pod = api.create(PODS, {"metadata": {"name": "worker", "namespace": namespace}, **template})
+        api.evict(namespace, "worker", uid=ABSENT_UID, grace_seconds=1)
+        assert api.get(PODS, namespace, "worker")["metadata"]["uid"] == pod["metadata"]["uid"]
+        api.evict(namespace, "worker", uid=pod["metadata"]["uid"], grace_seconds=1)
+        api.evict(namespace, "worker", uid=pod["metadata"]["uid"], grace_seconds=1)
+        with pytest.raises(NotFoundError):
+            api.get(PODS, namespace, "worker")
 
     def test_children_go_with_their_owner(self, api: Api, run: Document, namespace: str) -> None:
         api.create(JOBS, job_document(namespace, "child", run))

@@ -163,20 +163,24 @@ class FakeApi:
         *,
         uid: str,
         propagation: Propagation = "Background",
-        grace_seconds: int | None = None,
     ) -> None:
-        call = Call("delete", resource, namespace, name)
+        self._delete(Call("delete", resource, namespace, name), uid, propagation)
+
+    def evict(self, namespace: str, name: str, *, uid: str, grace_seconds: int) -> None:
+        self._delete(Call("evict", PODS, namespace, name), uid, grace_seconds=grace_seconds)
+
+    def _delete(self, call: Call, uid: str, propagation: Propagation = "Background", grace_seconds: int = 0) -> None:
         self._asked(call)
         with self._lock:
-            slot = _Slot(resource, namespace, name)
+            slot = _Slot(call.resource, call.namespace, call.name)
             document = self._objects.get(slot)
             if document is not None and document["metadata"]["uid"] == uid:
                 if propagation == "Foreground":
-                    self._begin_deletion(slot, 0 if grace_seconds is None else grace_seconds)
+                    self._begin_deletion(slot, grace_seconds)
                     for dependent in self._dependents(uid):
                         self._begin_deletion(dependent, 0)
                         self._finish(dependent, held=self.holds)
-                self._finish(slot, held=self.holds, grace_seconds=grace_seconds or 0)
+                self._finish(slot, held=self.holds, grace_seconds=grace_seconds)
         self.fault(call, "after")
 
     # Beside it
@@ -274,6 +278,7 @@ class FakeApiAs:
         self.create = api.create
         self.patch = api.patch
         self.delete = api.delete
+        self.evict = api.evict
         self._api = api
 
     def apply_status(self, resource: Resource, document: Mapping[str, Any]) -> Document:

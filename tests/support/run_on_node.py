@@ -119,10 +119,11 @@ class RunOnNode:
         for pod in pods:
             self.place.node.machine.signal(pod, number)
 
-    def evict(self, pod: dict[str, Any]) -> None:
-        """Ask for a pod to be evicted, as `kubectl drain` does."""
+    def evict(self, pod: dict[str, Any], **options: int) -> None:
+        """Ask for a pod to be evicted, as `kubectl drain` does; the options are those of a deletion."""
         name = pod["metadata"]["name"]
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": self.place.namespace}}
+        eviction: dict[str, Any] = {"apiVersion": "policy/v1", "kind": "Eviction", "deleteOptions": options}
+        eviction["metadata"] = {"name": name, "namespace": self.place.namespace}
         self.place.node.cluster.create(f"/api/v1/namespaces/{self.place.namespace}/pods/{name}/eviction", eviction)
 
     def _trainings(self) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kubernetes import client
@@ -20,7 +21,7 @@ from autollm_operator.api.port import (
     UnavailableError,
 )
 from autollm_operator.api.refusals import ExpiredError, no_answer, refusal
-from autollm_operator.api.resources import Resource
+from autollm_operator.api.resources import PODS, Resource
 from autollm_operator.api.server_clock import ServerClock
 
 PAGE = 500
@@ -121,14 +122,23 @@ class KubernetesApi:
         *,
         uid: str,
         propagation: Propagation = "Background",
-        grace_seconds: int | None = None,
     ) -> None:
         """Delete the object of this uid; one that is gone, or that another has replaced, is deleted already."""
         options: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation, "preconditions": {"uid": uid}}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
-        try:
+        with self._tolerating_its_absence(resource, namespace, name, uid):
             self._ask("delete", resource, _At(namespace, name), {}, options, _JSON)
+
+    def evict(self, namespace: str, name: str, *, uid: str, grace_seconds: int) -> None:
+        """Evict the pod of this uid; one that is gone, or that another has replaced, is gone already."""
+        options: Document = {"preconditions": {"uid": uid}, "gracePeriodSeconds": grace_seconds}
+        eviction: Document = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}, "deleteOptions": options}
+        with self._tolerating_its_absence(PODS, namespace, name, uid):
+            self._ask("create", PODS, _At(namespace, name, "eviction"), {}, eviction, _JSON)
+
+    @contextmanager
+    def _tolerating_its_absence(self, resource: Resource, namespace: str, name: str, uid: str) -> Iterator[None]:
+        try:
+            yield
         except NotFoundError:
             return
         except ConflictError:

@@ -1,4 +1,4 @@
-"""The port to the Kubernetes API: six verbs over plain documents, and the errors that callers tell apart."""
+"""The port to the Kubernetes API: seven verbs over plain documents, and the errors that callers tell apart."""
 
 from __future__ import annotations
 
@@ -103,7 +103,13 @@ class Api(Protocol):
         *,
         uid: str,
         propagation: Propagation = "Background",
-        grace_seconds: int | None = None,
     ) -> None:
         """Delete the object of this uid; one that is gone, or that another has replaced, is deleted already."""
+        ...
+
+    def evict(self, namespace: str, name: str, *, uid: str, grace_seconds: int) -> None:
+        """Delete the pod of this uid as one whose place is taken away: its Job makes another, and counts no failure.
+
+        One that is gone, or that another has replaced, is gone already. Raises UnavailableError while a PodDisruptionBudget keeps it.
+        """
         ...

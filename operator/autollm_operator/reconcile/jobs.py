@@ -9,7 +9,7 @@ from autollm.contract.tasks import TrainTask
 from autollm.errors import InputError
 from autollm.plan.actions import EnsureEvaluators, EnsureTask, RestartEvaluator
 from autollm_operator.api.port import Document
-from autollm_operator.api.resources import JOBS, PODS, SERVICES, TRAININGS
+from autollm_operator.api.resources import JOBS, SERVICES, TRAININGS
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.views import JobView, Owner
 from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
@@ -66,11 +66,14 @@ def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
 
 
 def restart_evaluator(hands: Hands, subject: Subject, action: RestartEvaluator) -> bool:
-    """Delete the pod of one index; the Job controller makes another as soon as it is gone."""
+    """Evict the pod of one index; the Job controller makes another as soon as it is gone.
+
+    Deleted, it would use up a retry of its slot, and trials that hang would end the search.
+    """
     job = hands.cache.job(subject.parent.namespace, action.id)
     for pod in hands.cache.pods(job.uid) if job is not None and job.owner == subject.parent.owner else ():
         if pod.index == action.slot and pod.started is not None and not pod.deleting:
-            hands.api.delete(PODS, pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
+            hands.api.evict(pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
     return False
 
 

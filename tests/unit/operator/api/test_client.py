@@ -240,14 +240,31 @@ def test_a_list_that_is_refused_at_its_start_comes_later(server: Server, api: Ku
 
 def test_a_deletion_names_the_uid_and_one_that_is_gone_is_done(server: Server, api: KubernetesApi) -> None:
     server.script = lambda asked: refused(404)
-    api.delete(JOBS, "team-a", "x", uid="u", propagation="Foreground", grace_seconds=5)
+    api.delete(JOBS, "team-a", "x", uid="u", propagation="Foreground")
     assert server.asked[0].body == {
         "kind": "DeleteOptions",
         "apiVersion": "v1",
         "propagationPolicy": "Foreground",
         "preconditions": {"uid": "u"},
-        "gracePeriodSeconds": 5,
     }
+
+
+def test_an_eviction_names_the_uid_and_the_grace_and_one_that_is_gone_is_done(server: Server, api: KubernetesApi) -> None:
+    server.script = lambda asked: refused(404)
+    api.evict("team-a", "x", uid="u", grace_seconds=5)
+    assert server.asked[0].path.partition("?")[0] == "/api/v1/namespaces/team-a/pods/x/eviction"
+    assert server.asked[0].body == {
+        "kind": "Eviction",
+        "apiVersion": "policy/v1",
+        "metadata": {"name": "x"},
+        "deleteOptions": {"preconditions": {"uid": "u"}, "gracePeriodSeconds": 5},
+    }
+
+
+def test_a_pod_that_a_disruption_budget_keeps_is_evicted_later(server: Server, api: KubernetesApi) -> None:
+    server.script = lambda asked: refused(429)
+    with pytest.raises(UnavailableError):
+        api.evict("team-a", "x", uid="u", grace_seconds=5)
 
 
 @pytest.mark.parametrize(("found", "raises"), [(refused(404), False), ("other", False), ("u", True)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autollm.contract.pod import CONTAINER
+from autollm.plan.evaluators import FIRST_DEADLINE
 from autollm.plan.landscape import failure_of
 from autollm_operator.api.resources import JOBS, PODS, TRIALS, Resource
 from autollm_operator.cache.jobs import job_view
@@ -196,3 +197,18 @@ class TestARun:
         assert failed(world) == {killer: "EvaluatorDied"}
         assert world.conditions()["Succeeded"] == ("True", "Published")
         assert len(world.all(PODS)) == 0
+
+
+def test_an_evaluator_that_hangs_is_evicted_as_that_uses_up_no_retry_of_its_slot() -> None:
+    world = searching(trials=4)
+    world.finish(first_trial(world))
+    (pool,) = world.jobs("evaluate")
+    for slot in range(2):
+        world.start_pod(pool, slot)
+    world.reconcile()
+    world.now += FIRST_DEADLINE
+    world.resync()
+    world.reconcile()
+    evicted = [call for call in world.api.writes() if call.resource == PODS and call.verb in ("evict", "delete")]
+    assert {call.verb for call in evicted} == {"evict"}
+    assert evicted[0].name.startswith(f"{pool}-0-")

@@ -59,7 +59,7 @@ class TestAPodOnALostNode:
         pod = world.start_pod(job)["metadata"]
         world.api.patch(PODS, NAMESPACE, pod["name"], {"spec": {"nodeName": "node-7"}})
         world.api.holds = lambda resource, document: resource == PODS
-        world.api.delete(PODS, NAMESPACE, pod["name"], uid=pod["uid"], grace_seconds=30)
+        world.api.evict(NAMESPACE, pod["name"], uid=pod["uid"], grace_seconds=30)
         world.reconcile()
         assert "saves what it has" in world.message("Reconciling")
         wait(world, minutes=2)

@@ -27,9 +27,15 @@ class DocumentError(InputError):
 
 
 class TemporaryError(AutoLLMError):
-    """Something outside did not answer; the same call may succeed later."""
+    """The same call may succeed later."""
 
     reason = "Temporary"
+
+
+class UnavailableError(TemporaryError):
+    """A server that the work needs did not answer."""
+
+    reason = "Unavailable"
 
 
 class OutOfMemoryError(AutoLLMError):

@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     BAD_INPUT = 42
     OUT_OF_GPU_MEMORY = 43
+    UNAVAILABLE = 69
     TEMPORARY = 75
     KILLED = 137
     STOPPED = 143

@@ -20,7 +20,7 @@ def is_counted(exit_code: int) -> bool:
 
 def is_death(exit_code: int) -> bool:
     """Say whether a worker died of what it was doing: killed, crashed or failed unexpectedly, and nothing else is known to be the cause."""
-    return exit_code not in {*FINAL, *FREE, ExitCode.DONE, ExitCode.TEMPORARY}
+    return exit_code not in {*FINAL, *FREE, ExitCode.DONE, ExitCode.UNAVAILABLE, ExitCode.TEMPORARY}
 
 
 def retry_wait(exit_code: int, failures: int) -> timedelta | None:

@@ -71,7 +71,7 @@ def _job(
             **limits,
             "activeDeadlineSeconds": active_deadline_seconds(asked_of(task, workers)),
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": pod_failure_policy(),
+            "podFailurePolicy": pod_failure_policy(task),
             "template": pod_template(task, labels, workers=workers, owner=owner, nodes=nodes, defaults=settings.workers),
         },
     }

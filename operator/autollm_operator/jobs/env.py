@@ -36,7 +36,7 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
 
 
 def _patience(task: AnyTask) -> dict[str, str]:
-    """Let work that has begun wait some two minutes for an S3 server that is away, and its pods' retries as often again.
+    """Let work that has begun wait some two minutes for an S3 server that is away, before it leaves its place to another pod.
 
     The preparation, which is the first to reach it, rather says within seconds that it does not.
     """

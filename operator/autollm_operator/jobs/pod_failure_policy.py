@@ -1,20 +1,25 @@
-"""Retries by cause: bad input never, being asked to stop or evicted free of charge, all else a few times."""
+"""Retries by cause: bad input never; eviction, and a server that is away, free of charge until the deadline; all else a few times."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from autollm.contract.exit_codes import FINAL, FREE
+from autollm.contract.exit_codes import FINAL, FREE, ExitCode
 from autollm.contract.pod import CONTAINER
+from autollm.contract.tasks import AnyTask, PrepareTask
 
 
-def pod_failure_policy() -> dict[str, Any]:
-    """Return the rules, of which the first that fits a failed pod counts; where none does, the failure counts toward the limit."""
+def pod_failure_policy(task: AnyTask) -> dict[str, Any]:
+    """Return the rules, of which the first that fits a failed pod counts; where none does, the failure counts toward the limit.
+
+    What the preparation does not reach may be a wrong address; what it has reached and later workers do not is away for a while.
+    """
+    free = FREE if isinstance(task, PrepareTask) else FREE | {ExitCode.UNAVAILABLE}
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": _in(FINAL)},
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-            {"action": "Ignore", "onExitCodes": _in(FREE)},
+            {"action": "Ignore", "onExitCodes": _in(free)},
         ]
     }
 

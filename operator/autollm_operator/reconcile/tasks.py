@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from autollm.contract.termination import read_last_words
 from autollm.plan.snapshot import Phase, TaskKind, TaskState
 from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.views import JobView, PodView
@@ -106,7 +107,9 @@ def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
         return f"Its pod {leaving[0].name} saves what it has and stops; Kubernetes then makes another."
     if (last := last_failed(pods)) is not None:
         ended = f"exit code {last.exit_code}" if last.exit_code is not None else "no exit code"
-        return f"Its pod {last.name} ended with {ended} ({last.ended_because}); Kubernetes makes another, later each time."
+        said = read_last_words(last.termination).failure
+        why = f" {said.reason}: {said.message}" if said is not None else ""
+        return f"Its pod {last.name} ended with {ended} ({last.ended_because}); Kubernetes makes another, later each time.{why}"
     if job.started is None or now < job.started + PODS_APPEAR:
         return ""
     hint = "a quota, a missing ServiceAccount or what the namespace admits may be in the way"

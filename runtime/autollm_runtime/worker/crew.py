@@ -28,6 +28,7 @@ _WEIGHT = (
     ExitCode.USAGE,
     ExitCode.FAILED,
     ExitCode.TEMPORARY,
+    ExitCode.UNAVAILABLE,
     ExitCode.STOPPED,
 )
 """What several endings come to is the first of these among them: what cannot be mended by another try comes first."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.termination import MESSAGE, REASON, TERMINATION_BYTES, TRIAL
-from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError
+from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError, UnavailableError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DEVICE_LOST = ("cuda error: ", "hip error: ")
@@ -40,6 +40,8 @@ def ending_of(error: BaseException) -> Ending:
             return _of(ExitCode.BAD_INPUT, error)
         case OutOfMemoryError():
             return _of(ExitCode.OUT_OF_GPU_MEMORY, error)
+        case UnavailableError():
+            return _of(ExitCode.UNAVAILABLE, error)
         case TemporaryError():
             return _of(ExitCode.TEMPORARY, error)
         case Interrupted():
@@ -51,7 +53,7 @@ def ending_of(error: BaseException) -> Ending:
         case _ if _tells_no_space(error):
             return Ending(ExitCode.TEMPORARY, "DiskFull", f"no space is left to write tensors ({error}): free some, then go on")
         case ConnectionError() | TimeoutError():
-            return Ending(ExitCode.TEMPORARY, "Unreachable", f"something outside did not answer: {error}")
+            return Ending(ExitCode.UNAVAILABLE, "Unreachable", f"something outside did not answer: {error}")
         case _ if is_out_of_memory(error):
             message = f"the memory does not suffice even for the smallest batch: {error}"
             return Ending(ExitCode.OUT_OF_GPU_MEMORY, OutOfMemoryError.reason, message)

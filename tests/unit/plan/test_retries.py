@@ -15,7 +15,7 @@ def test_what_cannot_succeed_is_never_tried_again(code: int) -> None:
     assert retry_wait(code, 1) is None
 
 
-@pytest.mark.parametrize("code", [ExitCode.FAILED, ExitCode.TEMPORARY, ExitCode.KILLED, 139])
+@pytest.mark.parametrize("code", [ExitCode.FAILED, ExitCode.UNAVAILABLE, ExitCode.TEMPORARY, ExitCode.KILLED, 139])
 def test_everything_else_three_times_with_growing_waits(code: int) -> None:
     assert is_counted(code)
     waits = [retry_wait(code, failures) for failures in (1, 2, 3, 4)]

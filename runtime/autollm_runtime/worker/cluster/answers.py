@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from autollm.contract.wording import plain
-from autollm.errors import AutoLLMError, InputError, TemporaryError
+from autollm.errors import AutoLLMError, InputError, UnavailableError
 
 WORKER_ROLE = "autollm-worker"
 """The Role that the chart binds to the ServiceAccount of workers."""
@@ -57,7 +57,7 @@ class ForbiddenError(InputError):
     reason = "Forbidden"
 
 
-class UnavailableError(TemporaryError):
+class ApiUnavailableError(UnavailableError):
     """The API server did not answer, or not now (401, 408, 429, 5xx); `retry_after` in seconds, where it said so."""
 
     reason = "ApiUnavailable"
@@ -90,7 +90,7 @@ def error_of(status: int, body: bytes, what: str, *, retry_after: str | None = N
                 "(the chart does so for the namespaces it is given)"
             )
         case _ if status in _LATER or status >= 500:
-            return UnavailableError(f"{what}: the API server answers {status}: {said}", retry_after=_seconds(retry_after, document))
+            return ApiUnavailableError(f"{what}: the API server answers {status}: {said}", retry_after=_seconds(retry_after, document))
         case _:
             return RefusedError(f"{what}: the API server does not accept it ({status}): {said}")
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from autollm.contract.folder import PLURALS, Kind
 from autollm.contract.wording import plain
 from autollm.resources.metadata import API_VERSION
-from autollm_runtime.worker.cluster.answers import UnavailableError, error_of
+from autollm_runtime.worker.cluster.answers import ApiUnavailableError, error_of
 from autollm_runtime.worker.cluster.patience import Clock, Patience, patiently
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ClusterApi:
 
     `get`, `apply_status` and `patch_status` ask again as long as the patience lasts, unless told otherwise; `list` and `watch` ask once.
     Raises ObjectGoneError (404), ConflictError (409), ExpiredError (410), ForbiddenError (403), RefusedError (400, 413, 422; OldCRDsError
-    also by 500), and UnavailableError when patience is at an end.
+    also by 500), and ApiUnavailableError when patience is at an end.
     """
 
     def __init__(self, client: ApiClient, namespace: str, *, patience: Patience | None = None, clock: Clock | None = None) -> None:
@@ -127,7 +127,7 @@ class ClusterApi:
 
 @contextmanager
 def _connection_errors(what: str) -> Iterator[None]:
-    """Raise UnavailableError in place of what urllib3, the client and an answer that was cut short raise."""
+    """Raise ApiUnavailableError in place of what urllib3, the client and an answer that was cut short raise."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -135,7 +135,7 @@ def _connection_errors(what: str) -> Iterator[None]:
         yield
     except (HTTPError, ApiException, OSError, ValueError) as error:
         cause = plain(f"{type(error).__name__}: {error}", 512)
-        raise UnavailableError(f"{what}: the API server does not answer ({cause})") from error
+        raise ApiUnavailableError(f"{what}: the API server does not answer ({cause})") from error
 
 
 def _words(method: str, kind: Kind, name: str | None) -> str:

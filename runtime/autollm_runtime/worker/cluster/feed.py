@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from autollm.errors import AutoLLMError, InputError
 from autollm.resources.merge_trial import MergeTrial
-from autollm_runtime.worker.cluster.answers import ExpiredError, ForbiddenError, ObjectGoneError, UnavailableError
+from autollm_runtime.worker.cluster.answers import ApiUnavailableError, ExpiredError, ForbiddenError, ObjectGoneError
 from autollm_runtime.worker.cluster.api import ClusterApi, Document
 from autollm_runtime.worker.cluster.outcome import has_outcome
 from autollm_runtime.worker.cluster.ownership import belongs_to
@@ -93,7 +93,7 @@ class KubernetesFeed:
                     version = document["metadata"]["resourceVersion"]
             except ExpiredError:
                 version = None
-            except UnavailableError as error:
+            except ApiUnavailableError as error:
                 _log.info("the watch is taken up again", extra={"cause": str(error)})
             except ForbiddenError as error:
                 forbidden = began if forbidden is None else forbidden

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from autollm_runtime.worker.cluster.answers import ForbiddenError, UnavailableError
+from autollm_runtime.worker.cluster.answers import ApiUnavailableError, ForbiddenError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -49,7 +49,7 @@ def patiently(call: Callable[[], _T], patience: Patience, clock: Clock) -> _T:
     for pause in patience.pauses():
         try:
             return call()
-        except (UnavailableError, ForbiddenError) as error:
+        except (ApiUnavailableError, ForbiddenError) as error:
             if isinstance(error, ForbiddenError):
                 wait, limit = pause, patience.forbidden
             else:

@@ -16,6 +16,7 @@ from support.simulated_pods import GROUP, Ending, Fault
 KILLED = Ending(ExitCode.KILLED, "Error")
 OUT_OF_MEMORY = Ending(ExitCode.KILLED, "OOMKilled")
 EVICTED = Ending(ExitCode.KILLED, "Error", disrupted=True)
+STORE_IS_AWAY = Ending(ExitCode.UNAVAILABLE, "Error", '{"reason": "StoreUnavailable", "message": "s3://b does not answer."}')
 BAD_INPUT = Ending(ExitCode.BAD_INPUT, "Error", '{"reason": "NoRecords", "message": "math.jsonl has no record: give it some."}')
 
 
@@ -26,8 +27,15 @@ def first(kind: str, ending: Ending, times: int = 1) -> Fault:
 
 @pytest.mark.parametrize(
     ("kind", "ending", "times"),
-    [("Train", KILLED, 1), ("Train", OUT_OF_MEMORY, 1), ("Train", EVICTED, 2), ("Prepare", KILLED, 1), ("Publish", KILLED, 1)],
-    ids=["train-killed", "train-out-of-memory", "train-evicted-beyond-its-retries", "prepare-killed", "publish-killed"],
+    [
+        ("Train", KILLED, 1),
+        ("Train", OUT_OF_MEMORY, 1),
+        ("Train", EVICTED, 2),
+        ("Train", STORE_IS_AWAY, 2),
+        ("Prepare", KILLED, 1),
+        ("Publish", KILLED, 1),
+    ],
+    ids=lambda value: str(getattr(value, "because", value)),
 )
 def test_a_task_is_tried_again(scene: Scene, kind: str, ending: Ending, times: int) -> None:
     scene.pods.fault = first(kind, ending, times)

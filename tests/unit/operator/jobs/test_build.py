@@ -92,7 +92,7 @@ def test_retries_are_by_cause(task: AnyTask) -> None:
     spec = job(task)["spec"]
     assert pod_of(job(task))["restartPolicy"] == "Never"
     assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (3, "Failed")
-    never, disrupted, stopped = spec["podFailurePolicy"]["rules"]
+    never, disrupted, free = spec["podFailurePolicy"]["rules"]
     assert never["action"] == "FailJob"
     assert never["onExitCodes"] == {
         "containerName": container(job(task))["name"],
@@ -100,7 +100,8 @@ def test_retries_are_by_cause(task: AnyTask) -> None:
         "values": [ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.OUT_OF_GPU_MEMORY],
     }
     assert disrupted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    assert (stopped["action"], stopped["onExitCodes"]["values"]) == ("Ignore", [ExitCode.STOPPED])
+    away = [] if task.kind == "Prepare" else [ExitCode.UNAVAILABLE]
+    assert (free["action"], free["onExitCodes"]["values"]) == ("Ignore", [*away, ExitCode.STOPPED])
     assert "suspend" not in spec, "suspending is Kueue's"
     assert "ttlSecondsAfterFinished" not in spec, "the report has to be safe first"
 

@@ -44,6 +44,7 @@ def deleted() -> Document:
         (ended(2, "Error", ON_A), ""),
         (ended(42, "Error", ON_A), ""),
         (ended(43, "Error", ON_A), ""),
+        (ended(69, "Error", ON_A), ""),
         (ended(75, "Error", ON_A), ""),
         (ended(143, "Error", ON_A), ""),
         (ended(0, "Completed", ON_A), ""),

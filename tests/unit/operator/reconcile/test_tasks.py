@@ -23,6 +23,7 @@ BY_POLICY = condition(
 TOO_LATE = condition("Failed", reason="DeadlineExceeded", message="Job was active longer than specified deadline")
 DISRUPTED = condition("DisruptionTarget", reason="EvictionByEvictionAPI")
 STOPPED = '{"reason": "Interrupted", "message": "saved"}'
+AWAY = '{"reason": "StoreUnavailable", "message": "No answer."}'
 
 
 def named(document: Document, name: str, finished: str = "2026-01-01T10:30:00Z") -> Document:
@@ -100,6 +101,7 @@ class TestWaiting:
             (job(), [], "kubectl describe job --namespace team-a demo-train-0123456789"),
             (job(status={"startTime": "2026-01-01T10:04:50Z"}), [], ""),
             (job(), [ended(137, "OOMKilled")], "ended with exit code 137 (OOMKilled); Kubernetes makes another"),
+            (job(), [ended(69, termination=AWAY)], "later each time. StoreUnavailable: No answer."),
             (job(metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}), [], "stops"),
             (job_with(OUT_OF_RETRIES), [], ""),
             (job(), [leaving("2026-01-01T10:06:00Z")], "saves what it has and stops; Kubernetes then makes another"),
@@ -144,7 +146,7 @@ class TestFailure:
             (
                 job_with(OUT_OF_RETRIES),
                 [
-                    named(ended(75, termination='{"reason": "StoreUnavailable", "message": "No answer."}'), "mine"),
+                    named(ended(69, termination=AWAY), "mine"),
                     named(ended(137, "Error", "", DISRUPTED), "preempted", "2026-01-01T11:00:00Z"),
                     named(ended(143), "stopped", "2026-01-01T11:00:00Z"),
                 ],

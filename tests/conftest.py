@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 # On a busy machine an example may take any time, and what fails has to fail again; new examples are looked for in soak.
 settings.register_profile("tests", deadline=None, database=None, derandomize=not os.environ.get("AUTOLLM_SOAK"))
 settings.load_profile("tests")
+
+# What tests import stays: to look for garbage in it again and again took a fifth of the unit tests' time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what comes from now on."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from autollm_runtime.worker import crew
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
 from autollm_runtime.worker.faults import faults_of
+from autollm_runtime.worker.importing import much_is_imported
 from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
 from autollm_runtime.worker.ports import cluster_ports, folder_ports
@@ -150,7 +151,8 @@ def _load(kind: str, threads: int) -> Work:
     """Import the program of one kind of task and give its libraries their threads."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = str(threads)
-    work: Work = pkgutil.resolve_name(WORK[kind])
+    with much_is_imported():
+        work: Work = pkgutil.resolve_name(WORK[kind])
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

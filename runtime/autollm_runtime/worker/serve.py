@@ -27,6 +27,7 @@ from pydantic import Field, ValidationError
 
 from autollm.resources.model import Model
 from autollm_runtime.worker.faults import faults_of
+from autollm_runtime.worker.importing import much_is_imported
 from autollm_runtime.worker.logs import start_logging
 from autollm_runtime.worker.processes import count_threads, fork_worker, kill_session
 
@@ -186,11 +187,12 @@ def preload() -> None:
     # Arrow's own allocator starts one to return memory.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
-    for module in PRELOADED:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            _log.exception("a module cannot be imported ahead", extra={"module_name": module})
+    with much_is_imported():
+        for module in PRELOADED:
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                _log.exception("a module cannot be imported ahead", extra={"module_name": module})
     if count_threads() > 1:
         _log.warning("the imports started threads, which workers will lack", extra={"threads": count_threads()})
     gc.collect()

@@ -23,7 +23,8 @@ quickstart: $(INSTALLED)  ## Train, search, merge and publish a real model in ab
 	@$(BIN)/python examples/quickstart/make_data.py
 	@$(BIN)/autollm run examples/quickstart/run.yaml --jobs 2
 
-check: lint types contracts unit  ## What a change must pass: two minutes
+check: $(INSTALLED)  ## What a change must pass: two minutes
+	@$(MAKE) --no-print-directory --jobs 2 lint types contracts unit
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
@@ -52,14 +53,12 @@ node:             ## Install Debian's container runtime where it is missing; onl
 kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes once, beside what is made next
 	@cd tests && nice -n 19 ../$(BIN)/python -m cluster.binary &
 
-# Most tests of a cluster wait and most others compute, so three processes keep two cores busy: one with the node's, two with all others, the longest
-# files first. What the node's say is kept until the others are done. More threads than cores would mostly wait for each other.
+# Most tests of a cluster wait and most others compute, so three processes keep two cores busy, the longest files first. More threads than
+# cores would mostly wait for each other.
 test: export OMP_NUM_THREADS := 1
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
-	@$(BIN)/python -m pytest tests/end_to_end/cluster > .node.log 2>&1 & node=$$!; trap "kill $$node; exit 130" INT TERM; \
-	  $(BIN)/python -m pytest tests/end_to_end tests/integration --ignore tests/end_to_end/cluster -n 2 --dist loadfile --no-loadscope-reorder; others=$$?; \
-	  wait $$node; node=$$?; cat .node.log; exit $$((others + node))
+	@$(BIN)/python -m pytest tests/end_to_end tests/integration -n 3 --dist loadgroup --no-loadscope-reorder
 
 soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from cluster.node import Node
 
 
+NODE = Path(__file__).parent / "end_to_end" / "cluster"
+
 # On a busy machine an example may take any time, and what fails has to fail again; new examples are looked for in soak.
 settings.register_profile("tests", deadline=None, database=None, derandomize=not os.environ.get("AUTOLLM_SOAK"))
 settings.load_profile("tests")
 
 # What tests import stays: to look for garbage in it again and again took a fifth of the unit tests' time.
 gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all that need a node: there is one."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("node" if NODE in item.path.parents else str(item.path.relative_to(NODE.parents[1]))))
 
 
 def pytest_collection_finish() -> None:

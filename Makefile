@@ -58,7 +58,7 @@ kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes 
 test: export OMP_NUM_THREADS := 1
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
-	@$(BIN)/python -m pytest tests/end_to_end tests/integration -n 3 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests/end_to_end tests/integration -n 3 --dist loadfile --no-loadscope-reorder
 
 soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
 	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000

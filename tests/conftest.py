@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from support.versitygw import S3Server, built_server
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from cluster.node import Node
 
 
-NODE = Path(__file__).parent / "end_to_end" / "cluster"
+NODE = "tests/end_to_end/cluster/"
 
 # On a busy machine an example may take any time, and what fails has to fail again; new examples are looked for in soak.
 settings.register_profile("tests", deadline=None, database=None, derandomize=not os.environ.get("AUTOLLM_SOAK"))
@@ -29,11 +31,16 @@ settings.load_profile("tests")
 gc.disable()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all that need a node: there is one."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("node" if NODE in item.path.parents else str(item.path.relative_to(NODE.parents[1]))))
+class OneNode(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+    """The tests of a file run in one process, and all that need a node in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return NODE if nodeid.startswith(NODE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Give whole files to processes where that is asked for; else the usual scheduler is taken."""
+    return OneNode(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:

@@ -46,9 +46,15 @@ _KEYS = {
 _WRONG = st.sampled_from([None, "", "x", "A B", "0.5\n", "é", 0, -1, 3, 1.5, 1e20, True, [], {}, [None], {"x": 1}, "a" * 2000])
 
 
+_KNOWN: dict[int, st.SearchStrategy[Any]] = {}
+
+
 def values(schema: Schema) -> st.SearchStrategy[Any]:
-    """Values for a place in a schema; one in twenty is wrong on purpose."""
-    return st.integers(0, 19).flatmap(lambda dice: _WRONG if dice == 0 else right_values(schema))
+    """Values for a place in a schema, which is kept for good; one in twenty is wrong on purpose."""
+    if id(schema) not in _KNOWN:
+        right = right_values(schema)  # made once: to make it takes longer than to draw from it
+        _KNOWN[id(schema)] = st.integers(0, 19).flatmap(lambda dice: _WRONG if dice == 0 else right)
+    return _KNOWN[id(schema)]
 
 
 def right_values(schema: Schema) -> st.SearchStrategy[Any]:

@@ -53,7 +53,7 @@ def ending_of(error: BaseException) -> Ending:
         case _ if _tells_no_space(error):
             return Ending(ExitCode.TEMPORARY, "DiskFull", f"no space is left to write tensors ({error}): free some, then go on")
         case ConnectionError() | TimeoutError():
-            return Ending(ExitCode.UNAVAILABLE, "Unreachable", f"something outside did not answer: {error}")
+            return Ending(ExitCode.TEMPORARY, "Unreachable", f"something outside did not answer: {error}")
         case _ if is_out_of_memory(error):
             message = f"the memory does not suffice even for the smallest batch: {error}"
             return Ending(ExitCode.OUT_OF_GPU_MEMORY, OutOfMemoryError.reason, message)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from autollm import suggester
 from autollm.plan.actions import AskCandidate
-from autollm.search import Request, Suggestion, choose_optimizer, suggest_at_once
+from autollm.search import Request, Suggestion, suggest_at_once
 
 BUDGET_SECONDS = 60.0
 """For one candidate; a random one is taken where the optimiser needs longer."""
@@ -35,8 +35,7 @@ class PatientSuggester:
 
     def prepare(self, request: Request) -> None:
         """Start the process, if an optimiser is going to be needed."""
-        if request.space.parameters and choose_optimizer(request.optimizer, len(request.space.parameters)) != "Random":
-            self._suggester.start()
+        self._suggester.prepare(request)
 
     def ask(self, request: Request) -> Suggestion:
         """Return a candidate; raises SpaceExhausted where every one was tried."""

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from autollm.resources.merge_trial import Origin
-from autollm.search import Request, SpaceExhausted, Suggestion, suggest_at_once, suggest_fallback
+from autollm.search import Request, SpaceExhausted, Suggestion, choose_optimizer, suggest_at_once, suggest_fallback
 from autollm.suggester.child import Child, ChildEndedError, ChildTimeoutError
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,19 @@ class Suggester:
 
     def start(self) -> None:
         """Start the child ahead of the first question; where it cannot be, that question tries again, and tells of it."""
-        with self._lock:
+        if self._child is not None or not self._lock.acquire(blocking=False):  # who holds it starts the child
+            return
+        try:
             if not self._closed:
                 with contextlib.suppress(OSError):
                     self._child = self._child or self._spawn()
+        finally:
+            self._lock.release()
+
+    def prepare(self, request: Request) -> None:
+        """Start the child if such requests are going to take an optimiser, while others are still answered without one; never waits."""
+        if request.space.parameters and choose_optimizer(request.optimizer, len(request.space.parameters)) != "Random":
+            self.start()
 
     def close(self) -> None:
         """End the child at once, for good; a question that it was answering gets a random candidate, as does every later one."""

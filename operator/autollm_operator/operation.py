@@ -91,7 +91,6 @@ class Operation:
             contend(self._lease, self._work, stop)
 
     def _work(self) -> None:
-        self._suggester.start()
         self._workers.start()
         self._working.set()
 

@@ -44,6 +44,9 @@ class Killed(BaseException):
 class Optimizer:
     """The optimiser without a process of its own."""
 
+    def prepare(self, request: Request) -> None:
+        pass
+
     def ask(self, request: Request, budget_seconds: float) -> Suggestion:
         return suggest(request)
 

@@ -19,6 +19,10 @@ THREADS = 4
 class Suggester(Protocol):
     """Answers within a budget, with a random candidate where the optimiser needs longer, as `autollm.suggester.Suggester` does."""
 
+    def prepare(self, request: Request) -> None:
+        """Load what such requests will take, while others can still be answered without it; never waits."""
+        ...
+
     def ask(self, request: Request, budget_seconds: float) -> Suggestion:
         """Return a candidate; raises SpaceExhausted where every one was tried."""
         ...
@@ -65,6 +69,7 @@ class Suggesting:
             if question.is_answered_by(earlier):
                 return _answered(run, question, answer)
             run.asked = None
+        self._suggester.prepare(question.request)
         try:
             known = suggest_at_once(question.request)
         except SpaceExhausted:

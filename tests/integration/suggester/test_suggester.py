@@ -120,6 +120,26 @@ def test_start_points_and_random_candidates_need_no_process() -> None:
     assert idle.pid is None
 
 
+def test_the_process_is_started_for_a_search_that_will_need_it_and_for_no_other() -> None:
+    suggester = Suggester()
+    try:
+        suggester.prepare(request(optimizer=Optimizer.parse({"random": {}})))
+        assert suggester.pid is None
+        suggester.prepare(Request(SPACE, starts=(Start({"code/sft": 1.0, "math/sft": 0.0}, "code/sft"),)))
+        started = pid_of(suggester)
+        suggester.ask(request(), PATIENT)
+        assert pid_of(suggester) == started
+    finally:
+        suggester.close()
+
+
+def test_to_prepare_waits_for_no_question() -> None:
+    suggester = Suggester()
+    with suggester._lock:
+        suggester.prepare(request())
+    assert suggester.pid is None, "whoever asks starts it"
+
+
 def test_a_question_waits_for_another_no_longer_than_its_budget(suggester: Suggester) -> None:
     suggester.ask(request(), PATIENT)
     busy = pid_of(suggester)

@@ -11,7 +11,7 @@ import pytest
 
 from autollm.plan.actions import AskCandidate
 from autollm.resources.search import Optimizer
-from autollm.search import Request, SpaceExhausted, Suggestion, build_space, suggest
+from autollm.search import Request, SpaceExhausted, Start, Suggestion, build_space, suggest
 from autollm_operator.cache.keys import Key
 from autollm_operator.reconcile.suggesting import Suggesting
 from support.runs import make_run
@@ -27,6 +27,10 @@ class Slow:
         self.asked: list[Request] = []
         self.go = threading.Event()
         self.raises: Exception | None = None
+        self.prepared: list[Request] = []
+
+    def prepare(self, request: Request) -> None:
+        self.prepared.append(request)
 
     def ask(self, request: Request, budget_seconds: float) -> Suggestion:
         assert budget_seconds == SECONDS
@@ -68,6 +72,12 @@ def question(slot: int | None = 0, number: int = 3, optimizer: str = "bayesian",
 
 
 class TestAnOptimiserThatTakesItsTime:
+    def test_is_loaded_while_start_points_are_scored(self, slow: Slow) -> None:
+        suggesting = Suggesting(slow, SECONDS, Woken())
+        first = replace(question().request, starts=(Start({"math/sft": 1.0, "code/sft": 0.0}, "math/sft"),))
+        assert suggesting.ask("uid", KEY, replace(question(), request=first)) is not None
+        assert (slow.prepared, slow.asked) == ([first], [])
+
     def test_is_asked_once_and_wakes_the_run(self, slow: Slow) -> None:
         woken = Woken()
         observed: list[bool] = []

@@ -14,6 +14,9 @@ from autollm.resources.problems import Path, Problem, nearest, shown
 
 Schema = Mapping[str, Any]
 
+LARGEST = 2.0**63
+"""The first whole number that is too large for JSON's integers as Kubernetes reads them."""
+
 
 def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Problem]:
     """Yield a problem for every field that the schema does not know, with the nearest one that it does."""
@@ -77,6 +80,15 @@ def repeated_entries(schema: Schema, value: Any, path: Path = ()) -> Iterator[Pr
             seen[name] += 1
     for part, inner in _inside(schema, value):
         yield from repeated_entries(inner, value[part], (*path, part))
+
+
+def oversized_numbers(schema: Schema, value: Any, path: Path = ()) -> Iterator[tuple[Path, Any, float]]:
+    """Yield place, types and value of every whole number beyond 64 bits, which an API server reads as a fraction and takes for none."""
+    types = schema.get("type", ())
+    if isinstance(value, float) and value.is_integer() and abs(value) >= LARGEST and "integer" in types:
+        yield path, types, value
+    for part, inner in _inside(schema, value):
+        yield from oversized_numbers(inner, value[part], (*path, part))
 
 
 def _inside(schema: Schema, value: Any) -> Iterator[tuple[Any, Schema]]:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
-from autollm.resources.admission import repeated_entries, unknown_fields, with_defaults, without_unknown
+from autollm.resources.admission import oversized_numbers, repeated_entries, unknown_fields, with_defaults, without_unknown
 from autollm.resources.load import Document
 from autollm.resources.messages import missing, sentence
 from autollm.resources.patterns import LOCATION
@@ -111,7 +111,9 @@ def _schema_problems(schema: Schema, data: Mapping[str, Any]) -> tuple[list[Prob
             problems.append(Problem(path, f"the key {sentence(limit.kind.name, limit.kind.value, limit.instance)}"))
         else:
             problems.append(Problem(path, sentence(keyword, limit, error.instance)))
-    return misshapen, wrong
+    told = {problem.path for problem in (*misshapen, *wrong)}
+    oversized = [(path, types, value) for path, types, value in oversized_numbers(schema, data) if path not in told]
+    return [*misshapen, *(Problem(path, sentence("type", types, value)) for path, types, value in oversized)], wrong
 
 
 def _description(schema: Schema, path: Path) -> str:

@@ -282,6 +282,8 @@ BAD: tuple[Bad, ...] = (
     Bad("a source like the pool", {"spec.data.chunk.by": "Size", "spec.sources[0].name": "pool"}, "spec.sources", "another name"),
     _set("spec.data.maxTokens", 4, "at least 8"),
     _set("spec.data.maxTokens", 20.5, "whole number"),
+    _set("spec.training.methods", [{"name": "dpo", "dpo": {"beta": 1e20}}], "in quotes", blamed="spec.training.methods[0].dpo.beta"),
+    _set("spec.search.start", [{"weights": {"math/sft": 1e20}}], "in quotes", blamed="spec.search.start[0].weights[math/sft]"),
     _set("spec.data.deduplicate.near", "0.2", "at least 0.5"),
     # training
     _set("spec.training", ABSENT, "is missing", name="no training"),

@@ -74,7 +74,8 @@ def _field(cause: Mapping[str, str]) -> str:
     message = cause["message"]
     if cause["field"] == "<nil>":
         return "metadata.name" if "metadata.name" in message else ""
-    return "" if "evaluating rule:" in message else spelled(cause["field"])
+    # Entries without their key are blamed for that; that two of them are alike is no more than what follows.
+    return "" if "evaluating rule:" in message or message == "Duplicate value: {}" else spelled(cause["field"])
 
 
 def spelled(field: str) -> str:

@@ -20,16 +20,21 @@ KILLS_A_RUN = 4
 SECONDS = 0.3
 """How long every piece of work takes."""
 
-pytestmark = pytest.mark.timeout(60 * KILLS)
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int]:
+    """How the run ends whose operator nobody kills."""
+    return finished(cluster, tmp_path_factory.mktemp("undisturbed"), [], random.Random())
 
 
-def test_the_same_final_state_whenever_it_is_killed(cluster: Cluster, tmp_path: Path) -> None:
-    undisturbed, pieces = finished(cluster, tmp_path / "undisturbed", [], random.Random())
-    for number in range(KILLS // KILLS_A_RUN):
-        drawn = random.Random(number)
-        # Two pieces before its end a run cannot end between the look at it and the kill.
-        kills = sorted(drawn.choices(range(pieces - 2), k=KILLS_A_RUN))
-        assert finished(cluster, tmp_path / str(number), kills, drawn) == (undisturbed, pieces), f"killed after {kills} pieces of work"
+@pytest.mark.parametrize("number", range(KILLS // KILLS_A_RUN))
+def test_the_same_final_state_whenever_it_is_killed(
+    cluster: Cluster, tmp_path: Path, undisturbed: tuple[dict[str, object], int], number: int
+) -> None:
+    drawn = random.Random(number)
+    # Two pieces before its end a run cannot end between the look at it and the kill.
+    kills = sorted(drawn.choices(range(undisturbed[1] - 2), k=KILLS_A_RUN))
+    assert finished(cluster, tmp_path, kills, drawn) == undisturbed, f"killed after {kills} pieces of work"
 
 
 def finished(cluster: Cluster, folder: Path, kills: list[int], drawn: random.Random) -> tuple[dict[str, object], int]:
@@ -39,7 +44,6 @@ def finished(cluster: Cluster, folder: Path, kills: list[int], drawn: random.Ran
         kills: The pieces of work after which the operator is killed, within the time that the next one takes.
         drawn: Where those instants come from.
     """
-    folder.mkdir()
     namespace = cluster.namespace()
     # One slot and random candidates: which results a candidate is made from then depends on no timing.
     run = ClusterRun(cluster, namespace)

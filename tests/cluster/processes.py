@@ -62,12 +62,13 @@ class Processes:
         process.wait()
 
     def stop(self) -> None:
-        """End all of them, kindly first."""
-        for process in reversed(self._running.values()):
-            _signal(process, signal.SIGTERM)
-            _signal(process, signal.SIGCONT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
+        """End all of them, kindly first, but for an API server: it would wait for those who watch."""
+        for name, process in reversed(self._running.items()):
+            if name != "kube-apiserver":
+                _signal(process, signal.SIGTERM)
+                _signal(process, signal.SIGCONT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_SECONDS)
             _signal(process, signal.SIGKILL)
             process.wait()
         self._running.clear()

@@ -19,13 +19,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
 
 @pytest.mark.timeout(1500)
 def test_the_quickstart_in_short(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, EXAMPLE / "make_data.py", "--records", "80", "--out", tmp_path / "data"], check=True)
+    subprocess.run([sys.executable, EXAMPLE / "make_data.py", "--records", "40", "--out", tmp_path / "data"], check=True)
     document: dict[str, Any] = yaml.safe_load((EXAMPLE / "run.yaml").read_text())
     spec = document["spec"]
     spec["artifacts"]["uri"] = "artifacts"
     for method in spec["training"]["methods"]:
         next(value for key, value in method.items() if key in {"sft", "dpo"})["maxSteps"] = 3
-    spec["search"] |= {"trials": 8, "stop": {"withoutImprovement": 8}}
+    spec["search"] |= {"trials": 6, "stop": {"withoutImprovement": 6}}
     (tmp_path / "run.yaml").write_text(json.dumps(document))
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command("run", "run.yaml"), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

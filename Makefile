@@ -55,13 +55,14 @@ kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes 
 
 # Most tests of a cluster wait and most others compute, so three processes keep two cores busy, the longest files first. More threads than
 # cores would mostly wait for each other.
-test: export OMP_NUM_THREADS := 1
+test soak: export OMP_NUM_THREADS := 1
+EVERY_TEST := tests/end_to_end tests/integration -n 3 --dist loadfile --no-loadscope-reorder
 test: kubernetes check browser prometheus node  ## Every test
 	@cd tests && ../$(BIN)/python -m cluster.binary
-	@$(BIN)/python -m pytest tests/end_to_end tests/integration -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest $(EVERY_TEST)
 
 soak: kubernetes browser prometheus node  ## The same tests with bigger counts: hours
-	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest tests/integration tests/end_to_end --timeout 36000
+	@AUTOLLM_SOAK=1 $(BIN)/python -m pytest $(EVERY_TEST) --timeout 36000
 
 bench: $(INSTALLED)  ## The figures of one machine, one JSON line each: about half an hour
 	@for program in startup search trial training_step merge_to_disk prepare; do $(BIN)/python benchmarks/$$program.py || exit 1; done

@@ -6,6 +6,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NODE := containerd runc containernetworking-plugins busybox-static iptables conntrack iproute2
 export TOKENIZERS_PARALLELISM := false
+# Thousands of processes import the same libraries: what the first one compiles, the others load.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install quickstart check lint types contracts unit test soak bench bench-cluster seeds lock generate browser prometheus node kubernetes lock-images images sbom clean
 

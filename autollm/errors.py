@@ -32,10 +32,10 @@ class TemporaryError(AutoLLMError):
     reason = "Temporary"
 
 
-class UnavailableError(TemporaryError):
+class OutageError(TemporaryError):
     """A server that the work needs did not answer."""
 
-    reason = "Unavailable"
+    reason = "Outage"
 
 
 class OutOfMemoryError(AutoLLMError):

@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
     return OneNode(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look for garbage in a process that only hands tests to others: it collects none itself."""
+    if session.config.getoption("numprocesses", None):
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage in what comes from now on."""
     gc.collect()

@@ -32,7 +32,9 @@ class TaskWorkers(Model):
     resources: Resources = Field(default_factory=Resources, description="What each pod asks for and may use.")
     deadline: Duration = Field("24h", description="After this time, retries included, the task has failed.")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
-        3, description="How often a pod that failed is replaced. Bad input is never tried again; eviction and preemption do not count."
+        3,
+        description="How often a pod that failed is replaced. Bad input is never tried again; eviction and preemption do not count, nor, "
+        "once the data is prepared, servers that are away.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from autollm.errors import AutoLLMError, InputError, TemporaryError, UnavailableError
+from autollm.errors import AutoLLMError, InputError, OutageError, TemporaryError
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PreconditionError(AutoLLMError):
     reason = "PreconditionFailed"
 
 
-class StoreUnavailableError(UnavailableError):
+class StoreUnavailableError(OutageError):
     """The store did not answer after several tries."""
 
     reason = "StoreUnavailable"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from autollm.errors import InputError
+from autollm.store import StoreUnavailableError
 from autollm_runtime.train import peers
 from autollm_runtime.train.peers import Group, first_on_node
 from autollm_runtime.worker.ending import is_out_of_memory
@@ -69,6 +70,7 @@ def main(rank: int, port: str) -> None:
         "stop": group.together(lambda: 0.0, lambda: rank == 1).stop,
         "memory": outcome(lambda: group.together(failing(rank, 1, MemoryError("no")))),
         "input": outcome(lambda: group.together(failing(rank, 0, InputError("no")))),
+        "away": outcome(lambda: group.together(failing(rank, 0, StoreUnavailableError("no answer")))),
         "after": group.together(lambda: 1.0).value,
         "between": fail_in_between(group, rank),
         "leader": group.from_leader(lambda: {"made by": rank}),

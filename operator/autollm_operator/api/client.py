@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kubernetes import client
@@ -125,25 +125,20 @@ class KubernetesApi:
     ) -> None:
         """Delete the object of this uid; one that is gone, or that another has replaced, is deleted already."""
         options: Document = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation, "preconditions": {"uid": uid}}
-        with self._tolerating_its_absence(resource, namespace, name, uid):
-            self._ask("delete", resource, _At(namespace, name), {}, options, _JSON)
-
-    def evict(self, namespace: str, name: str, *, uid: str, grace_seconds: int) -> None:
-        """Evict the pod of this uid; one that is gone, or that another has replaced, is gone already."""
-        options: Document = {"preconditions": {"uid": uid}, "gracePeriodSeconds": grace_seconds}
-        eviction: Document = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}, "deleteOptions": options}
-        with self._tolerating_its_absence(PODS, namespace, name, uid):
-            self._ask("create", PODS, _At(namespace, name, "eviction"), {}, eviction, _JSON)
-
-    @contextmanager
-    def _tolerating_its_absence(self, resource: Resource, namespace: str, name: str, uid: str) -> Iterator[None]:
         try:
-            yield
+            self._ask("delete", resource, _At(namespace, name), {}, options, _JSON)
         except NotFoundError:
             return
         except ConflictError:
             if self._is_there(resource, namespace, name, uid):
                 raise
+
+    def evict(self, namespace: str, name: str, *, uid: str, grace_seconds: int) -> None:
+        """Evict the pod of this uid; one that is gone, or that another has replaced, is gone already."""
+        options: Document = {"preconditions": {"uid": uid}, "gracePeriodSeconds": grace_seconds}
+        eviction: Document = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}, "deleteOptions": options}
+        with suppress(NotFoundError, ConflictError):
+            self._ask("create", PODS, _At(namespace, name, "eviction"), {}, eviction, _JSON)
 
     def _is_there(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
         try:
@@ -182,6 +177,9 @@ class KubernetesApi:
             raise no_answer(asked, error) from error  # something between us and the API server answered for it
         if not isinstance(document, dict):
             raise ApiError(f"the answer to {asked} is no document", status=status)
+        if document.get("kind") == "Status" and document.get("status") == "Failure":
+            # So is an eviction answered that two PodDisruptionBudgets have a say in: created (201).
+            raise refusal(asked, int(document.get("code") or 500), "", response.headers, content)
         return document
 
 

@@ -22,6 +22,9 @@ def failure_of_job(job: JobView, pods: Sequence[PodView]) -> Failure:
         return kept
     if job.reason == "DeadlineExceeded":
         message = f"It took longer than {_section(job)}.deadline allows; raise it to go on from what was saved."
+        last = last_failed(pods)
+        if last is not None and last.exit_code == ExitCode.UNAVAILABLE and (said := read_last_words(last.termination).failure):
+            message = f"{message} At last a server was away: {said.message}"
         return Failure(reason="DeadlineExceeded", message=message)
     pod = deciding_pod(job, pods)
     if pod is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 
 from autollm.contract.tasks import TrainTask
 from autollm.errors import InputError
 from autollm.plan.actions import EnsureEvaluators, EnsureTask, RestartEvaluator
-from autollm_operator.api.port import Document
+from autollm_operator.api.port import Document, UnavailableError
 from autollm_operator.api.resources import JOBS, SERVICES, TRAININGS
 from autollm_operator.cache.keys import Key
 from autollm_operator.cache.views import JobView, Owner
@@ -68,12 +69,18 @@ def stop_task(hands: Hands, subject: Subject, name: str) -> bool:
 def restart_evaluator(hands: Hands, subject: Subject, action: RestartEvaluator) -> bool:
     """Evict the pod of one index; the Job controller makes another as soon as it is gone.
 
-    Deleted, it would use up a retry of its slot, and trials that hang would end the search.
+    Deleted, it would use up a retry of its slot, and trials that hang would end the search. Raises Obstacle while it may not be evicted.
     """
     job = hands.cache.job(subject.parent.namespace, action.id)
     for pod in hands.cache.pods(job.uid) if job is not None and job.owner == subject.parent.owner else ():
         if pod.index == action.slot and pod.started is not None and not pod.deleting:
-            hands.api.evict(pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
+            try:
+                hands.api.evict(pod.namespace, pod.name, uid=pod.uid, grace_seconds=KILL_SECONDS)
+            except UnavailableError as error:
+                if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+                message = f"The evaluator in the pod {pod.name} hangs and cannot be replaced while a PodDisruptionBudget keeps it: {error}"
+                raise Obstacle("EvictionRefused", message) from error
     return False
 
 

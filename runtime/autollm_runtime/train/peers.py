@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from autollm.errors import TemporaryError
+from autollm.errors import OutageError, TemporaryError
 from autollm_runtime.worker.ending import is_out_of_memory
 from autollm_runtime.worker.ranks import Rank
 
@@ -35,6 +35,10 @@ class PeerError(TemporaryError):
     """Another process of the same training failed; that one says why."""
 
     reason = "PeerFailed"
+
+
+class PeerOutageError(PeerError, OutageError):
+    """Another process met a server that does not answer; that one says which."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,12 @@ class Group:
         if failure is not None:
             # A mark and no reference: what the error holds on to, a batch's activations, has to go before the next attempt.
             setattr(failure, _TOLD, True)
-        told = torch.tensor([value, float(stop), float(short), float(failure is not None and not short)], dtype=torch.float64)
+        failed = failure is not None and not short
+        told = torch.tensor([value, stop, short, failed, isinstance(failure, OutageError)], dtype=torch.float64)
         self._call(lambda: distributed.all_reduce(told))
-        total, stops, shorts, failures = told.tolist()
+        total, stops, shorts, failures, outages = told.tolist()
+        if failure is None and failures and failures == outages:
+            raise PeerOutageError("a server did not answer another process of this training: its log and its ending say which")
         if failure is None and failures:
             raise PeerError("another process of this training failed: its log and its ending say why")
         if failure is None and shorts:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.termination import MESSAGE, REASON, TERMINATION_BYTES, TRIAL
-from autollm.errors import AutoLLMError, InputError, Interrupted, OutOfMemoryError, TemporaryError, UnavailableError
+from autollm.errors import AutoLLMError, InputError, Interrupted, OutageError, OutOfMemoryError, TemporaryError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DEVICE_LOST = ("cuda error: ", "hip error: ")
@@ -40,7 +40,7 @@ def ending_of(error: BaseException) -> Ending:
             return _of(ExitCode.BAD_INPUT, error)
         case OutOfMemoryError():
             return _of(ExitCode.OUT_OF_GPU_MEMORY, error)
-        case UnavailableError():
+        case OutageError():
             return _of(ExitCode.UNAVAILABLE, error)
         case TemporaryError():
             return _of(ExitCode.TEMPORARY, error)

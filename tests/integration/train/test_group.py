@@ -52,8 +52,8 @@ def test_what_happens_to_one_is_known_to_both(processes: list[Process]) -> None:
         "shared": [5.0, 5.0],
         "gradients": [3.0, 23.0, 21.0, 63.0],
     }
-    first = {"input": "InputError", "between": "told", "failing leader": "InputError", "first": 0}
-    second = {"input": "PeerError", "between": "OutOfMemory", "failing leader": "PeerError", "first": 1}
+    first = {"input": "InputError", "away": "StoreUnavailableError", "between": "told", "failing leader": "InputError", "first": 0}
+    second = {"input": "PeerError", "away": "PeerOutageError", "between": "OutOfMemory", "failing leader": "PeerError", "first": 1}
     assert said(processes[0]) == both | first
     assert said(processes[1]) == both | second
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from autollm.contract.wording import plain
-from autollm.errors import AutoLLMError, InputError, UnavailableError
+from autollm.errors import AutoLLMError, InputError, OutageError
 
 WORKER_ROLE = "autollm-worker"
 """The Role that the chart binds to the ServiceAccount of workers."""
@@ -57,7 +57,7 @@ class ForbiddenError(InputError):
     reason = "Forbidden"
 
 
-class ApiUnavailableError(UnavailableError):
+class ApiUnavailableError(OutageError):
     """The API server did not answer, or not now (401, 408, 429, 5xx); `retry_after` in seconds, where it said so."""
 
     reason = "ApiUnavailable"

@@ -32,7 +32,7 @@ class KubernetesReports:
 
     An object that was deleted gets no report and neither does one of the same name that was made later: the work was for nothing then,
     which is logged and no error. Every verb but `progress` waits for an API server that is away, for as long as the patience
-    of `api` lasts, and raises UnavailableError after that.
+    of `api` lasts, and raises ApiUnavailableError after that.
     """
 
     def __init__(self, api: ClusterApi, uid: str, *, clock: Callable[[], float] = time.monotonic) -> None:

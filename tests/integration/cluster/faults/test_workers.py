@@ -34,8 +34,13 @@ def first(kind: str, ending: Ending, times: int = 1) -> Fault:
         ("Train", STORE_IS_AWAY, 2),
         ("Prepare", KILLED, 1),
         ("Publish", KILLED, 1),
+        ("Publish", STORE_IS_AWAY, 2),
+        ("Evaluate", STORE_IS_AWAY, 4),
     ],
-    ids=lambda value: str(getattr(value, "because", value)),
+    ids=[
+        *("train-killed", "train-out-of-memory", "train-evicted-beyond-its-retries", "train-store-away-beyond-its-retries"),
+        *("prepare-killed", "publish-killed", "publish-store-away-beyond-its-retries", "evaluate-store-away-beyond-its-retries"),
+    ],
 )
 def test_a_task_is_tried_again(scene: Scene, kind: str, ending: Ending, times: int) -> None:
     scene.pods.fault = first(kind, ending, times)

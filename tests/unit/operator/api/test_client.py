@@ -261,6 +261,12 @@ def test_an_eviction_names_the_uid_and_the_grace_and_one_that_is_gone_is_done(se
     }
 
 
+def test_an_eviction_that_two_budgets_forbid_is_refused_though_the_answer_is_created(server: Server, api: KubernetesApi) -> None:
+    server.script = lambda asked: refused(500)._replace(status=201)
+    with pytest.raises(UnavailableError, match="because"):
+        api.evict("team-a", "x", uid="u", grace_seconds=5)
+
+
 def test_a_pod_that_a_disruption_budget_keeps_is_evicted_later(server: Server, api: KubernetesApi) -> None:
     server.script = lambda asked: refused(429)
     with pytest.raises(UnavailableError):

@@ -87,6 +87,11 @@ def test_a_task_that_no_annotation_can_carry_is_refused_with_a_remedy(monkeypatc
     assert error.value.reason == "TaskTooLarge"
 
 
+def test_a_training_that_somebody_made_by_hand_may_have_a_wrong_address_and_is_not_tried_for_ever() -> None:
+    by_hand = TASKS["Train"].model_copy(update={"run": "chat", "training": "chat"})
+    assert job(by_hand)["spec"]["podFailurePolicy"]["rules"][2]["onExitCodes"]["values"] == [ExitCode.STOPPED]
+
+
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_retries_are_by_cause(task: AnyTask) -> None:
     spec = job(task)["spec"]
@@ -100,7 +105,7 @@ def test_retries_are_by_cause(task: AnyTask) -> None:
         "values": [ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.OUT_OF_GPU_MEMORY],
     }
     assert disrupted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    away = [] if task.kind == "Prepare" else [ExitCode.UNAVAILABLE]
+    away = [] if task.kind in ("Prepare", "Pin") else [ExitCode.UNAVAILABLE]
     assert (free["action"], free["onExitCodes"]["values"]) == ("Ignore", [*away, ExitCode.STOPPED])
     assert "suspend" not in spec, "suspending is Kueue's"
     assert "ttlSecondsAfterFinished" not in spec, "the report has to be safe first"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from autollm.contract.pod import CONTAINER
 from autollm.plan.evaluators import FIRST_DEADLINE
 from autollm.plan.landscape import failure_of
+from autollm_operator.api.port import UnavailableError
 from autollm_operator.api.resources import JOBS, PODS, TRIALS, Resource
 from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.pods import pod_view
@@ -200,7 +203,8 @@ class TestARun:
         assert len(world.all(PODS)) == 0
 
 
-def test_an_evaluator_that_hangs_is_evicted_as_that_uses_up_no_retry_of_its_slot() -> None:
+def hanging() -> ClusterWorld:
+    """A search in which the evaluators have had their trials for longer than they may."""
     world = searching(trials=4)
     world.finish(first_trial(world))
     (pool,) = world.jobs("evaluate")
@@ -209,7 +213,29 @@ def test_an_evaluator_that_hangs_is_evicted_as_that_uses_up_no_retry_of_its_slot
     world.reconcile()
     world.now += FIRST_DEADLINE
     world.resync()
+    return world
+
+
+def test_an_evaluator_that_hangs_is_evicted_as_that_uses_up_no_retry_of_its_slot() -> None:
+    world = hanging()
     world.reconcile()
     evicted = [call for call in world.api.writes() if call.resource == PODS and call.verb in ("evict", "delete")]
     assert {call.verb for call in evicted} == {"evict"}
-    assert evicted[0].name.startswith(f"{pool}-0-")
+    assert evicted[0].name.startswith(f"{world.jobs('evaluate')[0]}-0-")
+
+
+def test_a_budget_that_keeps_an_evaluator_that_hangs_is_told_and_stops_nothing_else() -> None:
+    world = hanging()
+
+    def on_call(call: Call, when: When) -> None:
+        if (call.verb, when) == ("evict", "before"):
+            raise UnavailableError("Cannot evict pod as it would violate the pod's disruption budget.", status=429)
+
+    world.on_call = on_call
+    world.reconcile()
+    assert world.conditions()["Stalled"] == ("True", "EvictionRefused")
+    world.on_call = lambda call, when: None
+    world.now += timedelta(minutes=5)
+    world.resync()
+    world.settle()
+    assert world.conditions()["Succeeded"] == ("True", "Published")

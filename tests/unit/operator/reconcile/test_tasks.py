@@ -140,13 +140,14 @@ class TestFailure:
                 "ephemeral-storage.): raise what is short in workers.train.resources",
             ),
             (job_with(TOO_LATE), [ended(143, termination=STOPPED)], "DeadlineExceeded", "workers.train.deadline"),
+            (job_with(TOO_LATE), [ended(69, termination=AWAY)], "DeadlineExceeded", "At last a server was away: No answer."),
             (job_with(OUT_OF_RETRIES), [ended(1, termination="Traceback")], "WorkerFailed", "kubectl logs --namespace team-a"),
             (job_with(OUT_OF_RETRIES), [ended(1, termination='{"reason": "no reason", "message": 7}')], "WorkerFailed", "exit code 1"),
             (job_with(OUT_OF_RETRIES), [], "JobFailed", "reached the specified backoff limit"),
             (
                 job_with(OUT_OF_RETRIES),
                 [
-                    named(ended(69, termination=AWAY), "mine"),
+                    named(ended(75, termination=AWAY), "mine"),
                     named(ended(137, "Error", "", DISRUPTED), "preempted", "2026-01-01T11:00:00Z"),
                     named(ended(143), "stopped", "2026-01-01T11:00:00Z"),
                 ],

@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "quickstart"
 
 @pytest.mark.timeout(1800)
 def test_the_quickstart_in_a_cluster(node: Node, store: Store, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, EXAMPLE / "make_data.py", "--records", "80", "--out", tmp_path], check=True)
+    subprocess.run([sys.executable, EXAMPLE / "make_data.py", "--records", "40", "--out", tmp_path], check=True)
     place = make_place(node, store)
     store.put(place.bucket, tmp_path)
     place.apply(_shortened(yaml.safe_load((EXAMPLE / "run.yaml").read_text()), place.bucket))
@@ -36,7 +36,7 @@ def _shortened(document: dict[str, Any], bucket: str) -> dict[str, Any]:
     """The quickstart with two of its sources, a few steps and trials, and likelihood alone."""
     spec = document["spec"]
     sources = [{"name": name, "file": {"uri": f"s3://{bucket}/{name}.jsonl"}} for name in ("math", "code")]
-    methods = [{"name": "sft", "sft": {"learningRate": "1e-3", "batchSize": 8, "maxSteps": 5}}]
+    methods = [{"name": "sft", "sft": {"learningRate": "1e-3", "batchSize": 8, "maxSteps": 4}}]
     short = {
         "sources": sources,
         "data": {"maxTokens": 128},

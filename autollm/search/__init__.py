@@ -2,7 +2,7 @@
 
 from autollm.search.points import Start, average, start_points
 from autollm.search.space import OLDEST, Parameter, Space, build_space
-from autollm.search.suggest import SpaceExhausted, choose_optimizer, suggest, suggest_at_once, suggest_fallback
+from autollm.search.suggest import SpaceExhausted, choose_optimizer, suggest, suggest_at_once, suggest_fallback, takes_optimizer
 from autollm.search.trials import Finished, Request, Suggestion
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "suggest",
     "suggest_at_once",
     "suggest_fallback",
+    "takes_optimizer",
 ]

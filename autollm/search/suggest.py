@@ -51,6 +51,11 @@ def suggest(request: Request) -> Suggestion:
     return _suggestion(request, untried(request, _propose(name, gather(request), request.seed, request.number)), name)
 
 
+def takes_optimizer(request: Request) -> bool:
+    """Return whether a candidate that is no start point takes an optimiser: not where it is uniform, or the space leaves no choice."""
+    return bool(request.space.parameters) and choose_optimizer(request.optimizer, len(request.space.parameters)) != "Random"
+
+
 def suggest_at_once(request: Request) -> Suggestion | None:
     """Return what `suggest` would where that takes no optimiser (a start point, a uniform candidate, a space without choice), else None.
 
@@ -59,9 +64,9 @@ def suggest_at_once(request: Request) -> Suggestion | None:
     start = next_start(request)
     if start is not None:
         return start
-    name = choose_optimizer(request.optimizer, len(request.space.parameters))
-    if request.space.parameters and name != "Random":
+    if takes_optimizer(request):
         return None
+    name = choose_optimizer(request.optimizer, len(request.space.parameters))
     proposal = uniform.propose(len(request.space.parameters), request.seed, request.number)
     return _suggestion(request, untried(request, proposal), name)
 

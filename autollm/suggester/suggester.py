@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from autollm.resources.merge_trial import Origin
-from autollm.search import Request, SpaceExhausted, Suggestion, choose_optimizer, suggest_at_once, suggest_fallback
+from autollm.search import Request, SpaceExhausted, Suggestion, suggest_at_once, suggest_fallback, takes_optimizer
 from autollm.suggester.child import Child, ChildEndedError, ChildTimeoutError
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Suggester:
 
     def prepare(self, request: Request) -> None:
         """Start the child if such requests are going to take an optimiser, while others are still answered without one; never waits."""
-        if request.space.parameters and choose_optimizer(request.optimizer, len(request.space.parameters)) != "Random":
+        if takes_optimizer(request):
             self.start()
 
     def close(self) -> None:

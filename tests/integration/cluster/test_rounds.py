@@ -40,7 +40,7 @@ def test_three_rounds_leave_a_bounded_number_of_children(scene: Scene) -> None:
     for number in (2, 3):
         editions.present = number
         run.cluster.admin.expect("PATCH", f"{run.path}/status", {"status": {"refresh": {"begun": LONG_AGO}}}, content_type=MERGE)
-        run.until(lambda number=number: is_over(run, number), f"round {number} does not end", seconds=180)  # type: ignore[misc]
+        run.until(lambda number=number: is_over(run, number), f"round {number} does not end", seconds=180)  # type: ignore[misc]  # mypy and defaults of lambdas
     run.until(lambda: not first["mergetrials"] & names(run, "mergetrials"), "trials of the first round are still there")
     run.until(lambda: not first["deltatrainings"] & names(run, "deltatrainings"), "trainings of the first round are still there")
     status = run.status()

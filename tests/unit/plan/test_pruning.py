@@ -111,7 +111,7 @@ def test_the_published_model_keeps_its_trainings_and_trials_however_many_rounds_
     assert published is not None
     first = set(landscapes(world))
     never = {"when": {"betterThan": "published", "confidence": "0.9999"}}
-    workers.result = _no_better  # type: ignore[method-assign]
+    workers.result = _no_better  # type: ignore[method-assign]  # this one world differs
     world.change(make_run(refresh={"every": "24h"}, search=SEARCH, publish=never).spec)
     for _ in range(6):
         another_round(world, workers)

@@ -174,7 +174,8 @@ class SimulatedPods:
                     self._busy.pop(slot, None)
                 return
             self._pods[uid] = pod
-            if not known:
+            # The cluster's own scheduler, which has no node for any pod, may write its words over ours.
+            if not known or not _is_told(pod, self.unplaced(pod)):
                 self._later(0.0, lambda: self._start(pod))
 
     def _trial_seen(self, kind: str, trial: dict[str, Any]) -> None:
@@ -333,6 +334,11 @@ class SimulatedPods:
         if answer.status >= 400:
             raise RuntimeError(f"PATCH {path}: {answer.status} {answer.document.get('message')}")
         return True
+
+
+def _is_told(pod: dict[str, Any], told: str) -> bool:
+    """Whether nothing has to be told of why a pod has no node, or it is what the pod's status says."""
+    return not told or any(one.get("message") == told for one in pod["status"].get("conditions", []))
 
 
 def _has_outcome(trial: Mapping[str, Any]) -> bool:

@@ -42,8 +42,12 @@ class Cluster(Protocol):
         """Yield lines of the logs of an object's workers, each with the name of its pod; `follow` waits for more until the work ends."""
         ...
 
-    def retry(self, run: str, *, look_again: bool) -> Sequence[str]:
-        """Remove what failed, so that the operator tries it again, and return what was removed."""
+    def forget_failures(self, run: str) -> Iterator[str]:
+        """Remove what failed, so that the operator tries it again, and yield what was removed."""
+        ...
+
+    def look_again(self, run: str) -> Iterator[str]:
+        """Have the operator look at sources and artifacts again, and yield what was removed for that."""
         ...
 
 

@@ -5,6 +5,8 @@ What is finished is not repeated.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from autollm.cli.place import ClusterPlace, FolderPlace, with_place
@@ -22,7 +24,19 @@ def command(place: FolderPlace | ClusterPlace, look_again: bool) -> None:
     """
     if isinstance(place, FolderPlace):
         raise click.UsageError(f"{place.name} is a folder: run `autollm run` with its document again, and what failed is tried again")
-    removed = place.cluster.retry(place.run, look_again=look_again)
+    if look_again:
+        _tell(place.cluster.look_again(place.run))
+        click.echo("The operator looks at sources and artifacts again.")
+    if _tell(place.cluster.forget_failures(place.run)):
+        click.echo("The operator tries again.")
+    elif not look_again:
+        click.echo(f"{place.name} has nothing that failed: there is nothing to try again.")
+
+
+def _tell(removed: Iterator[str]) -> bool:
+    """Say of each thing, as it is removed, that it is; return whether there was any."""
+    some = False
     for name in removed:
         click.echo(f"removed {name}")
-    click.echo("The operator tries again." if removed else f"{place.name} has nothing that failed: there is nothing to try again.")
+        some = True
+    return some

@@ -28,10 +28,11 @@ class TaskState:
         finished: When it ended; None while it runs.
         slots: Of evaluators, since when each slot's present worker has been at work; a slot without an entry is being started.
         wanted: Of evaluators, since when each slot's present worker was to be at work, where it may have waited for its place.
+        vacant: Of evaluators, since when the worker of a slot that has none waits for its place, where that is known.
         size: Of evaluators, how many slots there are.
         deaths: Of evaluators, by the trial that each was scoring, how those of its workers ended that died of themselves.
         died_on: Of evaluators whose retries are used up, the trial on which the last one died; empty where it died on none.
-        waiting: Why it does not run yet, as a sentence, where it is known: no node has room, its image cannot be pulled.
+        waiting: Why it does not run, or not as a whole, as a sentence, where it is known: no node has room, its image cannot be pulled.
     """
 
     id: str
@@ -43,6 +44,7 @@ class TaskState:
     finished: datetime | None = None
     slots: Mapping[int, datetime] = field(default_factory=dict)
     wanted: Mapping[int, datetime] = field(default_factory=dict)
+    vacant: Mapping[int, datetime] = field(default_factory=dict)
     size: int = 1
     deaths: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
     died_on: str = ""
@@ -55,7 +57,8 @@ class Snapshot:
 
     Attributes:
         run: The document with the status that was last written and what workers reported in it.
-        inputs_seen: What sources, base model and ready-made deltas looked like; another text makes them be prepared again.
+        inputs_seen: What sources, base model and ready-made deltas looked like, or who asked last to look at them; another text makes them
+            be prepared again.
         exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
         failed_before: Trials that had failed when somebody asked for the run again; tests among them are tried once more.
         refused: Why whoever carries out plans here will not carry out this run: an image that is not allowed, a place no worker can reach.

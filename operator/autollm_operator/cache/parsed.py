@@ -20,6 +20,10 @@ T = TypeVar("T", AutoLLMRun, DeltaTraining, MergeTrial)
 
 KEPT_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp")
 KEPT_LABELS = (RUN_LABEL, GENERATION_LABEL)
+
+LOOK_AGAIN_ANNOTATION = "autollm.dev/look-again"
+"""What somebody writes on a run so that its sources and artifacts are looked at again: any text that was not there, such as the time."""
+
 UNPLANNED: Mapping[str, Any] = {"conditions": None, "metrics": [], "sources": []}
 """What nobody plans with in the status of a trial that belongs to a run; of thousands of trials it is most of the memory."""
 
@@ -106,6 +110,8 @@ def _parsed(kind: type[T], document: Mapping[str, Any], status: Mapping[str, Any
     kept: dict[str, Any] = {name: metadata[name] for name in KEPT_METADATA if name in metadata}
     if labels := {name: value for name, value in (metadata.get("labels") or {}).items() if name in KEPT_LABELS}:
         kept["labels"] = labels
+    if asked := (metadata.get("annotations") or {}).get(LOOK_AGAIN_ANNOTATION):
+        kept["annotations"] = {LOOK_AGAIN_ANNOTATION: asked}
     value, problem = None, ""
     try:
         value = kind.parse({**document, "metadata": kept, "status": status or None})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kubernetes import client, config
@@ -15,7 +16,7 @@ from autollm_operator.api.client import KubernetesApi
 from autollm_operator.api.login import configuration
 from autollm_operator.commands.logs import Pods, follow_logs, read_logs
 from autollm_operator.commands.objects import read_run, read_trainings, read_trials
-from autollm_operator.commands.retry import retry_run
+from autollm_operator.commands.retry import forget_failures, look_again
 
 MANAGER = "autollm-cli"
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -45,9 +46,13 @@ class KubernetesCluster:
         pods = Pods(self._api, self._settings, self.namespace, kind, name, task)
         return follow_logs(pods) if follow else read_logs(pods)
 
-    def retry(self, run: str, *, look_again: bool) -> Sequence[str]:
-        """Remove what failed and return what was removed."""
-        return retry_run(self._api, self.namespace, run, look_again=look_again)
+    def forget_failures(self, run: str) -> Iterator[str]:
+        """Remove what failed and yield what was removed."""
+        return forget_failures(self._api, self.namespace, run)
+
+    def look_again(self, run: str) -> Iterator[str]:
+        """Have everything looked for again, and yield what was removed for that."""
+        return look_again(self._api, self.namespace, run, datetime.now(UTC))
 
 
 def open_cluster(namespace: str | None, context: str | None) -> KubernetesCluster:

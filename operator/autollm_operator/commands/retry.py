@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import datetime
 
 from autollm.plan.landscape import NON_FINITE, SUPERSEDED
 from autollm.resources import MergeTrial
-from autollm_operator.api.port import Api, NotFoundError
+from autollm_operator.api.port import Api
 from autollm_operator.api.resources import JOBS, RUNS, TRAININGS, TRIALS
+from autollm_operator.cache.parsed import LOOK_AGAIN_ANNOTATION
 from autollm_operator.commands.objects import children, jobs_of, parse, read_object
 
 
-def retry_run(api: Api, namespace: str, run: str, *, look_again: bool) -> Sequence[str]:
-    """Delete the failed Jobs and trials of a run and return their names.
+def forget_failures(api: Api, namespace: str, run: str) -> Iterator[str]:
+    """Delete the failed Jobs and trials of a run and yield their names.
 
-    A trial of a candidate that gives numbers which are none stays: it would again. With `look_again`, what prepare found and all
-    trainings are forgotten too, so that everything is looked for in the artifacts again; what is there is not made again.
+    A trial of a candidate that gives numbers which are none stays: it would again.
     """
     uid = str(read_object(api, RUNS, namespace, run)["metadata"]["uid"])
-    return [*(_look_again(api, namespace, run, uid) if look_again else ()), *_failed(api, namespace, run, uid)]
-
-
-def _failed(api: Api, namespace: str, run: str, uid: str) -> Iterator[str]:
     # The trials first: once the Job of failed evaluators is gone, new ones ask for trials.
     for document in children(api, TRIALS, namespace, run, uid):
         trial = parse(MergeTrial, document)
@@ -36,17 +33,15 @@ def _failed(api: Api, namespace: str, run: str, uid: str) -> Iterator[str]:
             yield f"job/{job.name} ({job.reason})"
 
 
-def _look_again(api: Api, namespace: str, run: str, uid: str) -> Iterator[str]:
+def look_again(api: Api, namespace: str, run: str, now: datetime) -> Iterator[str]:
+    """Ask for everything of a run to be looked for in its sources and artifacts again; delete its trainings and yield their names.
+
+    What is there is not made again. Who may not ask deletes nothing; raises ForbiddenError.
+    """
+    uid = str(read_object(api, RUNS, namespace, run)["metadata"]["uid"])
+    # On the run itself, not in its status: that is not for people to write. And first: a training that is missing then waits for the look.
+    api.patch(RUNS, namespace, run, {"metadata": {"uid": uid, "annotations": {LOOK_AGAIN_ANNOTATION: now.isoformat()}}})
     for document in children(api, TRAININGS, namespace, run, uid):
         name = document["metadata"]["name"]
         api.delete(TRAININGS, namespace, name, uid=document["metadata"]["uid"], propagation="Foreground")
         yield f"dt/{name}"
-    for job in jobs_of(api, namespace, frozenset({uid})):
-        if job.task == "prepare":  # it has reported once, and would not run again
-            api.delete(JOBS, namespace, job.name, uid=job.uid)
-            yield f"job/{job.name}"
-    try:
-        api.patch(RUNS, namespace, run, {"metadata": {"uid": uid}, "status": {"prepared": None}}, subresource="status")
-    except NotFoundError:
-        return
-    yield "what was prepared"

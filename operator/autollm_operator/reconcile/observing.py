@@ -13,7 +13,7 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.run import AutoLLMRun
 from autollm_operator.api.resources import TRAININGS, TRIALS
 from autollm_operator.cache.cache import Children
-from autollm_operator.cache.parsed import Parsed
+from autollm_operator.cache.parsed import LOOK_AGAIN_ANNOTATION, Parsed
 from autollm_operator.reconcile.hands import Hands
 from autollm_operator.reconcile.policy import refused_run
 from autollm_operator.reconcile.tasks import task_states
@@ -30,6 +30,8 @@ def observe(hands: Hands, row: Parsed[AutoLLMRun], run: AutoLLMRun, now: datetim
         trainings=tuple(child.value for child in children.trainings if child.value is not None and not child.deleting),
         trials=trials,
         tasks=tuple(task_states(hands.cache, owners, present, now)),
+        # No look is taken from here: who has mended something says so.
+        inputs_seen=(run.metadata.annotations or {}).get(LOOK_AGAIN_ANNOTATION, ""),
         exhausted=hands.suggesting.exhausted(row.uid),
         failed_before=frozenset(trial.metadata.name for trial in trials if _failed_before(trial, present)),
         refused=refused_run(run.spec, hands.settings) or _unreadable(children),

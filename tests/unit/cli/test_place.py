@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class OneRunCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.asked: list[tuple[object, ...]] = []
+        self.failures = ["job/quickstart-1 (Error)"]
 
     def outline(self, run: str) -> RunState:
         self.asked.append(("outline", run))
@@ -35,9 +36,13 @@ class OneRunCluster:
         self.asked.append(("logs", kind, name, task, follow))
         yield "pod", "line"
 
-    def retry(self, run: str, *, look_again: bool) -> Sequence[str]:
-        self.asked.append(("retry", run, look_again))
-        return []
+    def forget_failures(self, run: str) -> Iterator[str]:
+        self.asked.append(("forget_failures", run))
+        yield from self.failures
+
+    def look_again(self, run: str) -> Iterator[str]:
+        self.asked.append(("look_again", run))
+        yield "dt/quickstart-1"
 
 
 @pytest.fixture
@@ -117,6 +122,20 @@ def test_without_the_operators_package_the_extra_is_named(monkeypatch: pytest.Mo
     result = call("status", "alr/quickstart")
     assert result.exit_code == 2
     assert "pip install '.[operator]'" in result.stderr
+
+
+def test_retry_says_what_it_removed_or_that_nothing_failed(cluster: OneRunCluster) -> None:
+    assert call("retry", "alr/quickstart").stdout == "removed job/quickstart-1 (Error)\nThe operator tries again.\n"
+    cluster.failures = []
+    assert call("retry", "alr/quickstart").stdout == "alr/quickstart has nothing that failed: there is nothing to try again.\n"
+    assert [asked[0] for asked in cluster.asked] == ["open", "forget_failures", "open", "forget_failures"]
+
+
+def test_who_looks_again_asks_for_that_before_anything_is_removed(cluster: OneRunCluster) -> None:
+    cluster.failures = []
+    said = call("retry", "alr/quickstart", "--look-again").stdout
+    assert said == "removed dt/quickstart-1\nThe operator looks at sources and artifacts again.\n"
+    assert [asked[0] for asked in cluster.asked] == ["open", "look_again", "forget_failures"]
 
 
 def test_a_folder_needs_no_retry(tmp_path: Path) -> None:

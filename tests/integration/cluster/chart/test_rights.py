@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from autollm.cli import main
 from cluster.cluster import Cluster
 from cluster.connection import MERGE, connect
 from cluster.waiting import wait_until
 from support.access import Access, allowed, may
-from support.chart_rights import EDIT, LEASE, OPERATOR, VIEW, WORKER, Rights
+from support.chart_rights import EDIT, LEASE, OPERATOR, RUNS, VIEW, WORKER, Rights
 from support.documents import SHORTEST
 from support.helm_release import Release
+from support.sample_run import write_sample_run
+from support.stored_run import GROUP, store_run
 
 SYSTEM, WATCHED, OTHER = "system", "watched", "other"
 OF_ONE_NAMESPACE = f"system:serviceaccount:{SYSTEM}:autollm"
@@ -93,10 +98,7 @@ def test_requests_with_a_real_token_are_refused(installed: Cluster, namespace: s
 
 @pytest.mark.parametrize(("role", "expected"), [("view", VIEW), ("edit", VIEW | EDIT), ("admin", VIEW | EDIT)])
 def test_people_get_their_rights_by_the_roles_of_kubernetes(installed: Cluster, role: str, expected: Rights) -> None:
-    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{OTHER}/rolebindings"
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
-    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"may-{role}"}]
-    installed.create(bindings, {"kind": "RoleBinding", "metadata": {"name": role}, "roleRef": reference, "subjects": subjects})
+    bind(installed, OTHER, role, {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"may-{role}"})
     questions = [Access(verb, resource, OTHER) for verb, resource, _ in VIEW | EDIT]
     statuses = [Access("patch", f"{plural}/status.autollm.dev", OTHER) for plural in ("autollmruns", "mergetrials")]
 
@@ -104,3 +106,57 @@ def test_people_get_their_rights_by_the_roles_of_kubernetes(installed: Cluster, 
         return {(one.verb, one.resource, "") for one in (*questions, *statuses) if may(installed.admin, f"may-{role}", one)}
 
     wait_until(lambda: held() == expected, f"{role} gives {held()}")
+
+
+def bind(cluster: Cluster, namespace: str, role: str, subject: dict[str, str]) -> None:
+    """Give somebody one of Kubernetes' own roles in a namespace."""
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    binding = {"kind": "RoleBinding", "metadata": {"name": f"{role}-of-{subject['name']}"}, "roleRef": reference, "subjects": [subject]}
+    cluster.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", binding)
+
+
+class Person:
+    """Somebody with one of Kubernetes' own roles in a namespace with a run, who calls `autollm`."""
+
+    def __init__(self, cluster: Cluster, role: str) -> None:
+        self.cluster, self.namespace = cluster, cluster.empty_namespace()
+        cluster.create(f"/api/v1/namespaces/{self.namespace}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": "person"}})
+        bind(cluster, self.namespace, role, {"kind": "ServiceAccount", "name": "person", "namespace": self.namespace})
+        probe = Access("get", RUNS, self.namespace)
+        user = f"system:serviceaccount:{self.namespace}:person"
+        wait_until(lambda: may(cluster.admin, user, probe), f"{role} gives no rights")
+
+    def call(self, *arguments: str) -> Result:
+        kubeconfig = self.cluster.kubeconfig_of(self.namespace, "person")
+        return CliRunner(env={"KUBECONFIG": str(kubeconfig)}).invoke(main, [*arguments, "-n", self.namespace])
+
+    def objects(self) -> dict[str, str]:
+        """Every run, training and trial that is there and not being deleted, with its resourceVersion."""
+        lists = [f"{GROUP}/namespaces/{self.namespace}/{plural}" for plural in ("autollmruns", "deltatrainings", "mergetrials")]
+        found = [item for path in lists for item in self.cluster.admin.expect("GET", path)["items"]]
+        return {
+            item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found if "deletionTimestamp" not in item["metadata"]
+        }
+
+
+@pytest.mark.parametrize("role", ["edit", "admin"])
+def test_kubernetes_own_roles_are_enough_to_look_again(installed: Cluster, tmp_path: Path, role: str) -> None:
+    person = Person(installed, role)
+    store_run(installed, person.namespace, write_sample_run(tmp_path))
+    before = person.objects()
+    result = person.call("retry", "alr/quickstart", "--look-again")
+    assert result.exit_code == 0, result.output
+    trainings = {line.removeprefix("removed dt/") for line in result.stdout.splitlines() if line.startswith("removed dt/")}
+    assert trainings
+    assert before.keys() - person.objects().keys() == trainings
+    assert person.objects()["quickstart"] != before["quickstart"]
+
+
+def test_who_may_only_look_at_runs_changes_nothing_and_is_told_which_right_it_takes(installed: Cluster, tmp_path: Path) -> None:
+    person = Person(installed, "view")
+    store_run(installed, person.namespace, write_sample_run(tmp_path))
+    before = person.objects()
+    result = person.call("retry", "alr/quickstart", "--look-again")
+    assert result.exit_code != 0
+    assert 'cannot patch resource "autollmruns"' in result.stderr
+    assert person.objects() == before

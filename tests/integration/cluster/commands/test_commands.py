@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from autollm.cli import main
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
+from autollm_operator.cache.parsed import LOOK_AGAIN_ANNOTATION
 from cluster.cluster import Cluster
 from cluster.connection import MERGE
 from support.chart_rights import VIEW, rules
@@ -186,13 +187,14 @@ def test_retry_removes_what_failed_and_nothing_else(call: Call, cluster: Cluster
     assert "nothing that failed" in again.stdout
 
 
-def test_looking_again_forgets_what_was_prepared_and_every_training(
+def test_looking_again_asks_for_it_and_removes_every_training(
     call: Call, cluster: Cluster, namespace: str, stalled: dict[str, Any]
 ) -> None:
+    run = f"{GROUP}/namespaces/{namespace}/autollmruns/quickstart"
+    before = cluster.admin.expect("GET", run)
     result = call("retry", "alr/quickstart", "--look-again")
     assert result.exit_code == 0, result.output
     assert names(cluster, f"{GROUP}/namespaces/{namespace}/deltatrainings") == set()
-    assert names(cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs") == {"foreign"}
-    status = cluster.admin.expect("GET", f"{GROUP}/namespaces/{namespace}/autollmruns/quickstart")["status"]
-    assert "prepared" not in status
-    assert "conditions" in status
+    after = cluster.admin.expect("GET", run)
+    assert LOOK_AGAIN_ANNOTATION in after["metadata"]["annotations"]
+    assert (after["status"], after["spec"]) == (before["status"], before["spec"])

@@ -50,7 +50,7 @@ def test_looking_again_at_a_finished_run_repeats_no_training_and_no_trial(scene:
     scene.run.wait("Succeeded", "True", "Published", seconds=300)
     before, done = scene.run.outcome(), list(scene.pods.done)
     result = retry(scene, "--look-again")
-    assert "removed what was prepared" in result.stdout
+    assert "The operator looks at sources and artifacts again." in result.stdout
     scene.run.until(lambda: bool(scene.pods.done[len(done) :]), "nothing is prepared again")
     scene.run.wait("Succeeded", "True", "Published", seconds=300)
     # It has been published all the time; its trainings come back one after the other.

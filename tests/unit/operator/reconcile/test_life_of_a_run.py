@@ -11,6 +11,7 @@ from autollm.contract.pod import GENERATION_LABEL
 from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
 from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
+from autollm_operator.commands.retry import look_again
 from support.cluster_stages import searching, started, until
 from support.cluster_world import NAMESPACE, remote_run, task_of
 from support.fake_api import Call, When
@@ -254,3 +255,44 @@ class TestRefresh:
         world.reconcile()
         assert world.conditions()["Stalled"] == ("True", "Forbidden")
         assert world.conditions()["Succeeded"] == ("True", "Published")
+
+
+class TestLookAgain:
+    def test_everything_is_looked_for_once_and_what_is_there_is_not_made_again(self) -> None:
+        world = started()
+        world.settle()
+        done, conditions, trainings = list(world.done), world.conditions(), {row["metadata"]["name"] for row in world.all(TRAININGS)}
+        assert len(world.jobs("prepare")) == 1
+        removed = list(look_again(world.api, NAMESPACE, "demo", world.now))
+        assert set(removed) == {f"dt/{name}" for name in trainings}
+        world.settle()
+        assert len(world.jobs("prepare")) == 2
+        assert {row["metadata"]["name"] for row in world.all(TRAININGS)} == trainings
+        world.start_operator()
+        world.settle()
+        assert len(world.jobs("prepare")) == 2, "asking once is enough for one look, and for no other"
+        assert (world.done, world.conditions()) == (done, conditions)
+
+    def test_a_delta_that_somebody_removed_is_trained_again(self) -> None:
+        world = started()
+        world.settle()
+        done = list(world.done)
+        removed = world.deltas.pop()
+        list(look_again(world.api, NAMESPACE, "demo", world.now))
+        world.settle()
+        assert world.done == [*done, removed]
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+
+    def test_who_may_not_change_the_run_removes_nothing(self) -> None:
+        world = started()
+        world.settle()
+        before = world.all(TRAININGS), world.all(JOBS), world.all(RUNS)
+
+        def refuse(call: Call, when: When) -> None:
+            if call.verb == "patch":
+                raise ForbiddenError("cannot patch", status=403)
+
+        world.api.fault = refuse
+        with pytest.raises(ForbiddenError):
+            list(look_again(world.api, NAMESPACE, "demo", world.now))
+        assert (world.all(TRAININGS), world.all(JOBS), world.all(RUNS)) == before

@@ -8,7 +8,8 @@ LONGEST_SILENCE = 60.0
 """Seconds in which the event loop has to turn: nothing in it takes longer than milliseconds."""
 
 LONGEST_WAIT, LONGEST_PASS = 300.0, 300.0
-"""Seconds in which a key that is due has to be begun, and a pass to end: a slow API server, 35 s a request, is no reason to die."""
+"""Seconds in which one of the keys that are due has to be begun, and a pass to end: a slow API server, 35 s a request, is no reason to
+die, and neither are more objects than it lets be worked at in that time."""
 
 
 class Health:
@@ -16,7 +17,7 @@ class Health:
 
     Args:
         silence: For how many seconds the event loop has not turned.
-        waiting: For how many seconds the oldest key has been due; not asked of one that does not work.
+        waiting: For how many seconds a key has been due and none was begun; not asked of one that does not work.
         working: For how many seconds the oldest pass has been under way.
         works: Whether this replica works, rather than standing by.
         listed: Whether every kind has been listed once.
@@ -41,7 +42,7 @@ class Health:
         if (working := self._working()) > LONGEST_PASS:
             return f"a pass has been under way for {working:.0f} s"
         if self._works() and (waiting := self._waiting()) > LONGEST_WAIT:
-            return f"an object has been due for {waiting:.0f} s"
+            return f"objects are due, and for {waiting:.0f} s none has been looked at"
         return ""
 
     def why_not_ready(self) -> str:

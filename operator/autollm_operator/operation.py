@@ -62,7 +62,7 @@ class Operation:
         """Work until the event is set; raises ApiError where the Lease was lost: nothing may be finished then."""
         health = Health(
             silence=self._watch.silence,
-            waiting=self._queue.oldest_age,
+            waiting=self._queue.standstill,
             working=self._queue.longest_work,
             works=self._working.is_set,
             listed=self._resync.complete.is_set,

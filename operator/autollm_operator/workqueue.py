@@ -36,6 +36,7 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []
         self._failures: dict[Key, int] = {}
         self._begun: float | None = None
+        self._handed_out = self._clock()
         self._closed = False
 
     def begin(self) -> None:
@@ -116,6 +117,11 @@ class WorkQueue:
             begun = now if self._begun is None else self._begun
             return max((now - max(since, begun) for since in self._ready.values()), default=0.0)
 
+    def standstill(self) -> float:
+        """Return for how many seconds a key has been ready and no key was handed out: a long queue that moves stands not still."""
+        with self._changed:
+            return min(self.oldest_age(), self._clock() - self._handed_out)
+
     def longest_work(self) -> float:
         """Return for how many seconds the pass has been under way that began first; 0 where none is."""
         with self._changed:
@@ -139,5 +145,5 @@ class WorkQueue:
     def _hand_out(self, key: Key, now: float) -> Key:
         del self._ready[key]
         self._timers.pop(key, None)
-        self._working[key] = now
+        self._working[key] = self._handed_out = now
         return key

@@ -89,7 +89,8 @@ class ClusterWorld:
         """Start another process in place of the operator's, which knows nothing but what it lists."""
         self.cache = Cache()
         self.suggesting = Suggesting(Optimizer(), 20.0, self.wake)
-        self.reconciler = Reconciler(self.api, self.cache, self.suggesting, self.settings, lambda: self.now)
+        clocks = (lambda: self.now, lambda: self.now.timestamp())
+        self.reconciler = Reconciler(self.api, self.cache, self.suggesting, self.settings, *clocks)
         self.events.clear()
         self.looks = {}
         self.resync()

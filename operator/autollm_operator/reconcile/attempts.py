@@ -18,7 +18,10 @@ AT_ONCE = timedelta(0)
 _log = logging.getLogger(__name__)
 
 WRITES_OF_A_PASS = 200
-"""Few enough that a pass is over long before the operator seems to hang, however slowly the API server answers."""
+"""Few enough that other objects have their turn soon."""
+
+SECONDS_OF_A_PASS = 60.0
+"""After which a pass begins no other action: it is over long before the operator seems to hang, however slowly the API server answers."""
 
 COST_OF_A_FAILURE = 50
 """Writes for which one stands that the API server fails: a webhook that does not answer makes it take half a minute."""
@@ -45,6 +48,7 @@ class Attempts:
         self._failures = 0
         self.looks: list[timedelta] = []
         self._left = WRITES_OF_A_PASS
+        self._until = hands.seconds() + SECONDS_OF_A_PASS
 
     def all(self, actions: Iterable[Deed]) -> bool:
         """Try these actions in order until the pass is long enough; say whether any changed anything.
@@ -74,8 +78,8 @@ class Attempts:
         return changed
 
     def may_write(self) -> bool:
-        """Take one write of those that are left; where none is, another pass follows at once."""
-        if self._left:
+        """Take one write of those that are left; where none is, or no time, another pass follows at once."""
+        if self._left and self._hands.seconds() < self._until:
             self._left -= 1
             return True
         self.looks.append(AT_ONCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -44,16 +45,26 @@ class Reconciler:
     """Brings what a key names one step on. One key is given to one thread at a time; different keys may be at the same time.
 
     Nothing is kept here that a new process would miss: answers of the optimiser, what was written last, what was in the way.
+
+    Args:
+        clock: The time as the API server has it.
+        seconds: A clock that never goes back.
     """
 
     def __init__(
-        self, api: Api, cache: Cache, suggesting: Suggesting, settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        api: Api,
+        cache: Cache,
+        suggesting: Suggesting,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
         self._clock = clock
         self._obstacles = Obstacles()
         self._breakdowns = Breakdowns()
-        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals(), Rendezvous())
+        self._hands = Hands(api, cache, settings, suggesting, Statuses(api, cache), Refusals(), Rendezvous(), seconds)
         self._seen: dict[Key, _Seen] = {}
 
     def reconcile(self, key: Key) -> float | None:

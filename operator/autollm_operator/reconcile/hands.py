@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from autollm_operator.settings import Settings
 
 @dataclass(frozen=True)
 class Hands:
-    """What actions are carried out with."""
+    """What actions are carried out with; `seconds` is a clock that never goes back."""
 
     api: Api
     cache: Cache
@@ -28,6 +29,7 @@ class Hands:
     statuses: Statuses
     refusals: Refusals
     rendezvous: Rendezvous
+    seconds: Callable[[], float]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_all_is_well(server: Server) -> None:
     ("field", "limit", "said"),
     [
         ("silence", LONGEST_SILENCE, "the event loop has not turned for 61 s"),
-        ("waiting", LONGEST_WAIT, "an object has been due for 301 s"),
+        ("waiting", LONGEST_WAIT, "objects are due, and for 301 s none has been looked at"),
         ("working", LONGEST_PASS, "a pass has been under way for 301 s"),
     ],
 )

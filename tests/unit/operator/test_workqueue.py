@@ -157,6 +157,21 @@ def test_ages(queue: WorkQueue, clock: Clock) -> None:
     assert queue.longest_work() == 0
 
 
+def test_a_queue_that_is_late_and_moves_does_not_stand_still(queue: WorkQueue, clock: Clock) -> None:
+    queue.begin()
+    clock.now += 3600
+    assert queue.standstill() == 0
+    for key in (A, B):
+        queue.add(key)
+    clock.now += 200
+    assert queue.take(0) == A
+    clock.now += 200
+    assert (queue.oldest_age(), queue.standstill()) == (400, 200)
+    assert queue.take(0) == B
+    clock.now += 200
+    assert queue.standstill() == 0
+
+
 def test_nothing_is_handed_out_of_a_closed_queue(queue: WorkQueue) -> None:
     queue.add(A)
     queue.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import JOBS, RUNS
 from autollm_operator.cache.keys import Key
 from autollm_operator.reconcile import attempts
+from autollm_operator.reconcile.attempts import SECONDS_OF_A_PASS
 from support.cluster_stages import started
 from support.cluster_world import NAMESPACE, ClusterWorld, remote_run
 from support.fake_api import Call, When
@@ -92,3 +94,29 @@ def test_what_is_refused_is_bounded_too_and_each_is_tried() -> None:
     world.on_call = on_call
     assert longest_pass(world) <= LIMIT + STATUS_AND_EVENT
     assert len(tried) == len(set(tried)) == CHUNKS
+
+
+@pytest.mark.parametrize("answer", [2.0, 35.0], ids=["a slow webhook", "the longest request"])
+def test_a_slow_api_server_makes_passes_of_fewer_writes_and_not_longer_ones(monkeypatch: pytest.MonkeyPatch, answer: float) -> None:
+    monkeypatch.setattr(attempts, "WRITES_OF_A_PASS", 200)
+    world = started(sources=[{"name": f"s{number}", "file": {"uri": f"s3://data/{number}.jsonl"}} for number in range(40)])
+    world.finish(world.running()[0])
+    passes: list[float] = []
+    inner = world.reconciler.reconcile
+
+    def reconcile(key: Key) -> float | None:
+        before = world.now
+        seconds = inner(key)
+        passes.append((world.now - before).total_seconds())
+        return seconds
+
+    def on_call(call: Call, when: When) -> None:
+        if when == "after" and call.verb not in ("get", "list"):
+            world.now += timedelta(seconds=answer)
+
+    world.reconciler.reconcile = reconcile  # type: ignore[method-assign]  # what is measured
+    world.on_call = on_call
+    world.reconcile()
+    assert len(world.jobs("train")) == 40
+    assert sum(passes) > 2 * SECONDS_OF_A_PASS
+    assert max(passes) <= SECONDS_OF_A_PASS + (1 + STATUS_AND_EVENT) * answer

@@ -176,7 +176,15 @@ _WORK = Section(
             "lines",
             "count",
             (Query(of_run("autollm_run_jobs", "task", "state"), "{{run}} {{task}} {{state}}"),),
-            8,
+            6,
+        ),
+        Panel(
+            "Failed pods",
+            "Failed pods of Jobs that go on, by cause: such Jobs start another pod.",
+            "lines",
+            "count",
+            (Query(of_run("autollm_run_failed_pods", "task", "cause"), "{{run}} {{task}} {{cause}}"),),
+            6,
         ),
         Panel(
             "GPUs held",
@@ -184,7 +192,7 @@ _WORK = Section(
             "stacked",
             "count",
             (Query(of_run("autollm_run_gpus", "task"), "{{run}} {{task}}"),),
-            8,
+            6,
         ),
         Panel(
             "GPU hours",
@@ -192,7 +200,7 @@ _WORK = Section(
             "stacked",
             "hours",
             (Query(of_run("autollm_run_gpu_hours", "work"), "{{run}} {{work}}"),),
-            8,
+            6,
         ),
     ),
 )

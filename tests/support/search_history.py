@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from autollm.contract.pod import CONTAINER, TASK_LABEL
 from autollm.contract.tasks import TrainTask
 from autollm.plan.actions import AskCandidate
 from autollm.resources.delta_training import DeltaTrainingStatus
@@ -30,6 +31,8 @@ from support.world import World
 
 TICK = timedelta(seconds=15)
 SCRAPES_AFTERWARDS = 20
+EVICTED_AT = 10
+"""After so many trials an evaluator is moved to another node."""
 GPUS: dict[str, Any] = {kind: {"resources": {"limits": {"nvidia.com/gpu": gpus}}} for kind, gpus in (("train", 2), ("evaluate", 1))}
 SECONDS = {"Prepare": (120, 121), "Train": (1500, 2400), "Trial": (45, 75), "Publish": (180, 181)}
 
@@ -130,4 +133,15 @@ def _by_resource(world: World) -> dict[Resource, list[Document]]:
     found: dict[Resource, list[Document]] = {resource: [] for resource in (RUNS, TRAININGS, TRIALS, JOBS, PODS)}
     for resource, document in documents(world, version=int(world.now.timestamp())):
         found[resource].append(document)
+    if len(world.trials) >= EVICTED_AT:
+        found[PODS] += [_evicted(pod) for pod in found[PODS] if pod["metadata"]["labels"][TASK_LABEL] == "evaluate"][:1]
     return found
+
+
+def _evicted(pod: Document) -> Document:
+    """Return the pod whose place this one took: its node was drained."""
+    metadata = pod["metadata"] | {"name": f"{pod['metadata']['name']}-before", "uid": f"{pod['metadata']['uid']}-before"}
+    ended = {"exitCode": 143, "reason": "Error", "startedAt": "2026-01-01T00:00:05Z", "finishedAt": "2026-01-01T00:05:00Z"}
+    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    containers = [{"name": CONTAINER, "state": {"terminated": ended}}]
+    return {**pod, "metadata": metadata, "status": {"phase": "Failed", "conditions": [disrupted], "containerStatuses": containers}}

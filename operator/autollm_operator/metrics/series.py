@@ -69,6 +69,12 @@ GPUS: Final = Series("autollm_run_gpus", "GPUs of the pods that run now, whether
 JOBS: Final = Series(
     "autollm_run_jobs", "Jobs by what they do and how far they are: suspended, waiting, running, complete, failed.", ("task", "state")
 )
+FAILED_PODS: Final = Series(
+    "autollm_run_failed_pods",
+    "Failed pods of Jobs that go on, by cause: unavailable (a server did not answer), disrupted (evicted, preempted, or its node "
+    "was lost), memory, other.",
+    ("task", "cause"),
+)
 STEP: Final = Series("autollm_run_training_step", "Steps that a running training has done.", ("delta",))
 STEPS: Final = Series("autollm_run_training_steps", "Steps that a running training has to do in all.", ("delta",))
 LOSS: Final = Series("autollm_run_training_loss", "The latest loss of a running training.", ("delta",))
@@ -89,6 +95,7 @@ RUN_SERIES: Final = (
         GPU_HOURS,
         GPUS,
         JOBS,
+        FAILED_PODS,
         STEP,
         STEPS,
         LOSS,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from autollm.contract.exit_codes import ExitCode
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.run import AutoLLMRun
 from autollm_operator.cache.views import JobView, PodView
@@ -14,6 +15,7 @@ from autollm_operator.metrics import series as s
 from autollm_operator.metrics.series import Sample
 
 JobState = Literal["suspended", "waiting", "running", "complete", "failed"]
+FailureCause = Literal["unavailable", "disrupted", "memory", "other"]
 
 
 @dataclass(frozen=True)
@@ -31,27 +33,37 @@ class ObservedJob:
 
     @property
     def state(self) -> JobState:
-        """How far it is; it waits where it has no pod, or where none runs and one is still to: those that ended all count as running."""
+        """How far it is; it waits where it has no pod, or one is still to run: those that ended all count as running."""
         if self.job.outcome is not None:
             return "complete" if self.job.outcome == "Complete" else "failed"
         if self.job.suspended:
             return "suspended"
-        pending = any(pod.phase == "Pending" for pod in self.pods)
-        return "running" if self.at_work or (self.pods and not pending) else "waiting"
+        return "running" if self.pods and not any(pod.phase == "Pending" for pod in self.pods) else "waiting"
 
 
 def job_samples(jobs: Sequence[ObservedJob]) -> Iterator[Sample]:
-    """Yield how many Jobs are in which state, how many GPUs they hold, and how far the running trainings are."""
+    """Yield how many Jobs are in which state, the GPUs they hold, the pods they have lost, and how far the running trainings are."""
     states = Counter((one.job.task, one.state) for one in jobs)
     yield from (Sample(s.JOBS, where, count) for where, count in sorted(states.items()))
     held: Counter[str] = Counter()
     for one in jobs:
-        if one.state == "running":
+        if one.at_work:
             held[one.job.task] += one.job.gpus * one.at_work
     yield from (Sample(s.GPUS, (task,), count) for task, count in sorted(held.items()))
+    failed = Counter((one.job.task, cause_of(pod)) for one in jobs if one.job.outcome is None for pod in one.pods if pod.phase == "Failed")
+    yield from (Sample(s.FAILED_PODS, where, count) for where, count in sorted(failed.items()))
     training = [one.training for one in jobs if one.training is not None and one.state == "running"]
     for found in sorted(training, key=lambda one: one.spec.delta)[: s.MOST_DELTAS]:
         yield from _progress(found)
+
+
+def cause_of(pod: PodView) -> FailureCause:
+    """Return what ended a failed pod, as far as it asks for different help."""
+    if pod.disrupted:
+        return "disrupted"
+    if pod.exit_code == ExitCode.UNAVAILABLE:
+        return "unavailable"
+    return "memory" if pod.ended_because == "OOMKilled" or pod.exit_code == ExitCode.OUT_OF_GPU_MEMORY else "other"
 
 
 def _progress(training: DeltaTraining) -> Iterator[Sample]:

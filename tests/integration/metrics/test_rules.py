@@ -50,6 +50,7 @@ LAST_TRIAL = f"autollm_run_last_trial_timestamp_seconds{{{RUN}}}"
 STEP = f'autollm_run_training_step{{{RUN}, delta="math/sft"}}'
 FAILED, SUCCEEDED = (f'autollm_run_trials{{{RUN}, state="{state}"}}' for state in ("failed", "succeeded"))
 WAITING = f'autollm_run_jobs{{{RUN}, task="train", state="waiting"}}'
+AWAY = f'autollm_run_failed_pods{{{RUN}, task="train", cause="unavailable"}}'
 STALLED = f'autollm_run_condition{{{RUN}, type="Stalled", status="True"}}'
 NO_SUCCESS = f'autollm_run_condition{{{RUN}, type="Succeeded", status="False"}}'
 ERRORS = 'autollm_reconcile_errors_total{kind="AutoLLMRun", reason="%s"}'
@@ -102,10 +103,19 @@ CASES = [
         "no node has room",
         "AutoLLMPodsWaiting",
         {WAITING: "3x100"},
-        "3 train Jobs of run team-a/bot have had no running pod for 30 minutes.",
+        "3 train Jobs of run team-a/bot have waited for a pod to run for 30 minutes.",
         labels={"namespace": "team-a", "run": "bot", "task": "train"},
     ),
     Case("pods wait a quarter of an hour", "AutoLLMPodsWaiting", {WAITING: "0x44 3x50"}, None),
+    Case(
+        "the bucket has been away for 50 minutes",
+        "AutoLLMServerAway",
+        {AWAY: "_x10 1 2 2 3x3 4x5 5x10 6x11 7x11 8x30"},
+        "The train pods of run team-a/bot have found no answer for half an hour: 8 have ended.",
+        labels={"namespace": "team-a", "run": "bot", "task": "train"},
+    ),
+    Case("it was away for five minutes, for twelve pods", "AutoLLMServerAway", {AWAY: "_x20 1 3 9 12x100"}, None, at="50m"),
+    Case("it is back", "AutoLLMServerAway", {AWAY: "_x10 1 2 3 4 5x10 6x11 7x60"}, None),
     Case(
         "a quota is in the way",
         "AutoLLMRunStalled",

@@ -16,7 +16,7 @@ from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.pods import pod_view
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.metrics.process import UNEXPECTED
-from autollm_operator.metrics.work import JobState, ObservedJob, job_samples
+from autollm_operator.metrics.work import FailureCause, JobState, ObservedJob, cause_of, job_samples
 
 ROOT = Path(__file__).parents[4]
 METADATA = {"namespace": "team-a", "name": "job", "uid": "job", "resourceVersion": "1", "labels": {"autollm.dev/task": "train"}}
@@ -41,7 +41,7 @@ FAILED = replace(ENDED, phase="Failed")
         (JOB, [], "waiting"),
         (JOB, [PENDING], "waiting"),
         (JOB, [FAILED, PENDING], "waiting"),
-        (JOB, [PENDING, RUNNING], "running"),
+        (JOB, [PENDING, RUNNING], "waiting"),
         (JOB, [ENDED], "running"),
         (replace(JOB, suspended=True), [], "suspended"),
         (replace(JOB, outcome="Complete"), [ENDED], "complete"),
@@ -55,7 +55,29 @@ def test_how_far_a_job_is(job: JobView, pods: list[PodView], state: JobState) ->
 def test_only_pods_that_run_hold_gpus() -> None:
     samples = {(sample.series.name, sample.labels): sample.value for sample in job_samples([ObservedJob(JOB, [RUNNING, RUNNING, PENDING])])}
     assert samples["autollm_run_gpus", ("train",)] == 8
-    assert samples["autollm_run_jobs", ("train", "running")] == 1
+    assert samples["autollm_run_jobs", ("train", "waiting")] == 1
+
+
+@pytest.mark.parametrize(
+    ("pod", "cause"),
+    [
+        (replace(FAILED, exit_code=69), "unavailable"),
+        (replace(FAILED, exit_code=69, disrupted=True), "disrupted"),
+        (replace(FAILED, exit_code=137, ended_because="OOMKilled"), "memory"),
+        (replace(FAILED, exit_code=43), "memory"),
+        (replace(FAILED, exit_code=137, ended_because="Error"), "other"),
+        (replace(FAILED, exit_code=None), "other"),
+    ],
+)
+def test_what_ended_a_pod(pod: PodView, cause: FailureCause) -> None:
+    assert cause_of(pod) == cause
+
+
+def test_failed_pods_count_while_their_job_goes_on() -> None:
+    away = replace(FAILED, exit_code=69)
+    jobs = [ObservedJob(JOB, [away, away, RUNNING]), ObservedJob(replace(JOB, outcome="Complete"), [away, ENDED])]
+    samples = {(sample.series.name, sample.labels): sample.value for sample in job_samples(jobs)}
+    assert samples["autollm_run_failed_pods", ("train", "unavailable")] == 2
 
 
 def stages() -> set[str]:
@@ -70,6 +92,7 @@ def test_the_rules_ask_for_values_of_labels_that_there_are() -> None:
         "type": set(get_args(ConditionType)),
         "status": set(get_args(Truth)),
         "task": {"prepare", "train", "evaluate", "publish", "pin"},
+        "cause": set(get_args(FailureCause)),
         "fallback": {"true", "false"},
         "reason": {UNEXPECTED},
         "stage": stages(),

@@ -1,16 +1,17 @@
-"""Evaluators: one warm worker a slot, each with one trial at a time, replaced where it hangs; a trial that kills its workers has failed."""
+"""Evaluators: one warm worker a slot, each with one trial at a time, replaced where it hangs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from autollm.contract.wording import plain
 from autollm.plan.actions import Action, EnsureEvaluators, FailTrial, RestartEvaluator
+from autollm.plan.deaths import ended_by_a_trial, fatal
 from autollm.plan.field import Field
-from autollm.plan.landscape import SUPERSEDED, Landscapes, failure_of, is_pending
+from autollm.plan.landscape import OUTDATED, Landscapes, is_pending
 from autollm.plan.snapshot import Snapshot, TaskState
+from autollm.plan.stranded import stranded
 from autollm.plan.waiting import Wait
 from autollm.resources.facts import Prepared
 from autollm.resources.merge_trial import MergeTrial
@@ -22,11 +23,6 @@ FIRST_DEADLINE = timedelta(hours=24)
 GRACE = timedelta(minutes=10)
 SLACK = 10.0
 """A trial hangs when it takes the grace, and this many times as long as the slowest so far took for as many items."""
-
-MOST_DEATHS = 2
-"""A trial on which so many evaluators died has failed: the second one tells that it was no accident."""
-
-LONGEST_CAUSE = 1024
 
 
 @dataclass(frozen=True)
@@ -48,15 +44,15 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     """
     template, now_in = field.template, field.landscapes
     pending = [trial for trial in snapshot.trials if is_pending(trial) and not trial.spec.by_hand]
-    superseded = tuple(FailTrial(trial.metadata.name, SUPERSEDED) for trial in pending if not now_in.contains(trial))
+    superseded = tuple(FailTrial(trial.metadata.name, OUTDATED) for trial in pending if not now_in.contains(trial))
     waiting = [trial for trial in pending if now_in.contains(trial)]
     state = snapshot.task(template.id)
-    fatal = _fatal(state, waiting)
+    deadly = fatal(state, waiting)
     if state is not None and state.phase != "Running":
-        if state.died_on in fatal:
+        if state.died_on in deadly:
             # Once that is written down, they are started again: what they left goes with them.
-            return Slots((), (*superseded, *fatal.values()), frozenset())
-        if not _ended_by_a_trial(snapshot, state):
+            return Slots((), (*superseded, *deadly.values()), frozenset())
+        if not ended_by_a_trial(snapshot, state):
             reason, message = "EvaluatorFailed", f"The evaluators {template.id} ended; see their log."
             return Slots((), superseded, frozenset(), state.failure or Failure(reason=reason, message=message))
         state = None
@@ -65,40 +61,21 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     # Of fewer evaluators than there were, one at work above their number first scores its trial.
     size = max([parallelism, *(slot + 1 for slot in busy)])
     ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
-    hanging = [trial for trial in waiting if trial.metadata.name not in fatal]
+    hanging = [trial for trial in waiting if trial.metadata.name not in deadly]
     overdue, look_again = _overdue(snapshot, state, hanging, field, now)
     # A slot that is only asked for gets no trial: an evaluator may never be granted there, and the trial would wait for ever.
     granted = parallelism if state is None else min(parallelism, state.size)
-    free = tuple(slot for slot in range(granted) if slot not in busy)
-    waits = (Wait(state.id, state.waiting),) if state is not None else ()
-    return Slots(free, (*superseded, *fatal.values(), *ensure, *overdue), frozenset({template.id}), look_again=look_again, waits=waits)
-
-
-def _fatal(state: TaskState | None, waiting: Sequence[MergeTrial]) -> dict[str, FailTrial]:
-    """Return what is to be done about the trials that kill their evaluators, by name."""
-    if state is None:
-        return {}
-    found: dict[str, FailTrial] = {}
-    for trial in waiting:
-        name = trial.metadata.name
-        deaths = state.deaths.get(name, ())
-        # Where no retry is left, the one that used up the last is not tried on another evaluator.
-        if len(deaths) >= MOST_DEATHS or (deaths and name == state.died_on):
-            found[name] = FailTrial(name, _death(deaths))
-    return found
-
-
-def _death(deaths: Sequence[Failure]) -> Failure:
-    last = deaths[-1]
-    told = "Its evaluator died" if len(deaths) == 1 else f"{len(deaths)} evaluators died one after the other"
-    return Failure(reason="EvaluatorDied", message=f"{told} while scoring it ({last.reason}): {plain(last.message, LONGEST_CAUSE)}")
-
-
-def _ended_by_a_trial(snapshot: Snapshot, state: TaskState) -> bool:
-    """Say whether evaluators that have failed did so on a trial that was failed for it: others go on without it."""
-    trial = snapshot.trial(state.died_on)
-    failure = failure_of(trial) if trial is not None else None
-    return failure is not None and failure.reason == "EvaluatorDied"
+    at_work = {slot for slot in range(granted) if state is not None and slot in state.slots}
+    # Before the first is at work every slot gets a trial, so that none has to wait; later only those in which somebody scores it.
+    free = tuple(slot for slot in range(granted) if slot not in busy and (slot in at_work or not at_work))
+    given_up, look_for_workers = stranded(hanging, state, parallelism, idle=not at_work.isdisjoint(free), now=now)
+    return Slots(
+        free,
+        (*superseded, *deadly.values(), *given_up, *ensure, *overdue),
+        frozenset({template.id}),
+        look_again=min((moment for moment in (look_again, look_for_workers) if moment), default=None),
+        waits=(Wait(state.id, state.waiting),) if state is not None else (),
+    )
 
 
 def _overdue(

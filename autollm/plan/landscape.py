@@ -17,7 +17,10 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
 from autollm.resources.run import RunSpec
 
-SUPERSEDED = Failure(reason="Superseded", message="The run changed before this trial was scored.")
+SUPERSEDED = "Superseded"
+"""The reason of trials that were given up before they were scored."""
+
+OUTDATED = Failure(reason=SUPERSEDED, message="The run changed before this trial was scored.")
 NON_FINITE = "NonFinite"
 """The reason of a failure that lies in the candidate itself and comes back however often it is scored."""
 
@@ -44,7 +47,7 @@ class Landscapes:
         found = [
             trial
             for trial in snapshot.trials
-            if trial.spec.landscape == landscape and (failure_of(trial) != SUPERSEDED if searching else not _is_void(snapshot, trial))
+            if trial.spec.landscape == landscape and (not is_superseded(trial) if searching else not _is_void(snapshot, trial))
         ]
         return sorted(found, key=lambda trial: (trial.spec.place, trial.metadata.name))
 
@@ -106,12 +109,18 @@ def _is_void(snapshot: Snapshot, trial: MergeTrial) -> bool:
     """Say whether another takes the place of this one: it was given up, or failed before the run was asked for again."""
     failure = failure_of(trial)
     again = trial.metadata.name in snapshot.failed_before and failure is not None and failure.reason != NON_FINITE
-    return failure == SUPERSEDED or again
+    return is_superseded(trial) or again
 
 
 def failure_of(trial: MergeTrial) -> Failure | None:
     """Return why a trial has no score."""
     return trial.status.failure if trial.status else None
+
+
+def is_superseded(trial: MergeTrial) -> bool:
+    """Say whether a trial was given up before it was scored."""
+    failure = failure_of(trial)
+    return failure is not None and failure.reason == SUPERSEDED
 
 
 def is_pending(trial: MergeTrial) -> bool:

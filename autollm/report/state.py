@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
-from autollm.plan.landscape import SUPERSEDED, failure_of
+from autollm.plan.landscape import is_superseded
 from autollm.plan.revisions import latest_revision
 from autollm.plan.trainings import planned_trainings
 from autollm.plan.weights import normal
@@ -75,9 +75,7 @@ class RunState:
     @property
     def search_trials(self) -> list[MergeTrial]:
         """The trials of the newest search by number; finalists that were scored again on all items are not among them."""
-        found = [
-            trial for trial in self.trials if trial.spec.split == "Search" and not trial.spec.by_hand and failure_of(trial) != SUPERSEDED
-        ]
+        found = [trial for trial in self.trials if trial.spec.split == "Search" and not trial.spec.by_hand and not is_superseded(trial)]
         prepared, sample = self.status.prepared, self.run.spec.search.items
         items = sample if prepared is not None and sample is not None and sample < prepared.search.count else None
         searched = [trial for trial in found if trial.spec.items == items] or found

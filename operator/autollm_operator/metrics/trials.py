@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from autollm.plan.landscape import is_pending
+from autollm.plan.landscape import is_pending, is_superseded
 from autollm.resources.merge_trial import MergeTrial, SplitName
 from autollm_operator.cache.parsed import Parsed
 from autollm_operator.metrics import series as s
@@ -101,7 +101,8 @@ class TrialSums:
         return sum((searches[newest[0]].chosen for searches in (self._searches, waiting) if newest[0] in searches), Counter())
 
     def _is_candidate(self, trial: MergeTrial) -> bool:
-        return trial.spec.landscape is not None and trial.spec.split == "Search" and trial.spec.items == self.sample
+        searched = trial.spec.landscape is not None and trial.spec.split == "Search" and trial.spec.items == self.sample
+        return searched and not is_superseded(trial)
 
     def _add(self, row: Parsed[MergeTrial], trial: MergeTrial) -> None:
         self._uids.add(row.uid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from autollm.contract.termination import read_last_words
@@ -74,6 +74,7 @@ def task_state(job: JobView, pods: Iterable[PodView], now: datetime) -> TaskStat
         finished=job.finished if phase != "Running" else None,
         slots={pod.index: pod.started for pod in at_work if pod.started is not None},
         wanted={pod.index: pod.created for pod in at_work if pod.created is not None},
+        vacant=_vacant(job, pods, {pod.index for pod in at_work}) if job.task == "evaluate" else {},
         size=job.size,
         deaths=deaths_by_trial(job, pods) if job.task == "evaluate" else {},
         died_on=last_died_on(job, pods) if job.task == "evaluate" and phase == "Failed" else "",
@@ -85,6 +86,17 @@ def _at_work(pods: Iterable[PodView]) -> list[PodView]:
     """Return the pods whose worker runs, and of each index the last one last."""
     found = [(pod.started, pod.index, pod) for pod in pods if pod.started is not None and not pod.deleting]
     return [pod for _, _, pod in sorted(found, key=lambda one: one[:2])]
+
+
+def _vacant(job: JobView, pods: Iterable[PodView], at_work: Collection[int]) -> dict[int, datetime]:
+    """Return since when each index without a worker has had none: since its pod was made, ended or was to go, else since the Job began."""
+    if job.started is None:
+        return {}
+    since = dict.fromkeys((index for index in range(job.size) if index not in at_work), job.started)
+    for pod in pods:
+        if pod.index in since:
+            since[pod.index] = max(moment for moment in (since[pod.index], pod.created, pod.finished, pod.gone_by) if moment is not None)
+    return since
 
 
 def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
@@ -99,10 +111,10 @@ def _waiting(job: JobView, pods: Iterable[PodView], now: datetime) -> str:
     if job.suspended:
         return f"It is queued: the Job {job.name} is suspended until its turn comes."
     present = [pod for pod in pods if not pod.deleting and pod.phase in ("Pending", "Running")]
-    if any(pod.phase == "Running" for pod in present):
-        return ""
     if present:
-        return next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
+        why = next((pod.waiting for pod in sorted(present, key=lambda pod: pod.index) if pod.waiting), "")
+        running = sum(pod.phase == "Running" for pod in present)
+        return f"{why.rstrip('.')}. {running} of {job.size} pods run." if why and running else why
     if leaving:
         return f"Its pod {leaving[0].name} saves what it has and stops; Kubernetes then makes another."
     if (last := last_failed(pods)) is not None:

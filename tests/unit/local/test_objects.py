@@ -9,7 +9,7 @@ import pytest
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.local.objects import RunObjects
-from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
+from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm.resources.merge_trial import MergeTrial, MergeTrialSpec, Origin
 from autollm.resources.metadata import ChildMetadata
 from autollm.resources.run_status import RunStatus
@@ -45,7 +45,7 @@ def snapshot_of(objects: RunObjects) -> dict[str, MergeTrial]:
 def test_trials_that_failed_before_are_those_of_earlier_engines(folder: ObjectFolder) -> None:
     objects = RunObjects(folder, make_run())
     objects.create_trial(trial())
-    objects.fail_trial("demo-1", SUPERSEDED)
+    objects.fail_trial("demo-1", OUTDATED)
     assert objects.snapshot((), "", frozenset()).failed_before == frozenset()
     assert RunObjects(folder, make_run()).snapshot((), "", frozenset()).failed_before == {"demo-1"}
 
@@ -98,15 +98,15 @@ class TestTrials:
         objects = RunObjects(folder, make_run())
         objects.create_trial(trial())
         FolderReports(folder).scored("demo-1", synthetic.result(trial(), {}))
-        objects.fail_trial("demo-1", SUPERSEDED)
+        objects.fail_trial("demo-1", OUTDATED)
         assert failure_of(snapshot_of(objects)["demo-1"]) is None
 
     def test_nor_a_result_that_of_a_failure(self, folder: ObjectFolder) -> None:
         objects = RunObjects(folder, make_run())
         objects.create_trial(trial())
-        objects.fail_trial("demo-1", SUPERSEDED)
+        objects.fail_trial("demo-1", OUTDATED)
         FolderReports(folder).scored("demo-1", synthetic.result(trial(), {}))
-        assert failure_of(snapshot_of(RunObjects(folder, make_run()))["demo-1"]) == SUPERSEDED
+        assert failure_of(snapshot_of(RunObjects(folder, make_run()))["demo-1"]) == OUTDATED
 
     def test_a_deleted_one_is_gone_for_every_engine_and_may_be_made_again(self, folder: ObjectFolder) -> None:
         objects = RunObjects(folder, make_run())

@@ -19,7 +19,7 @@ from autollm.plan.actions import (
     StopTask,
     describe,
 )
-from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
+from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm.plan.plan import Plan
 from autollm.plan.step import Ended
 from autollm.resources.metadata import Failure
@@ -446,7 +446,7 @@ class TestChangedSpec:
         world.change(make_run(evaluation={"metrics": [{"name": "answers", "match": {}}]}).spec)
         made = act(world)
         assert [type(action) for action in made.actions] == [StopTask, FailTrial, EnsureEvaluators, AskCandidate]
-        assert failure_of(world.trials[old]) == SUPERSEDED
+        assert failure_of(world.trials[old]) == OUTDATED
         world.settle()
         assert world.conditions()["Succeeded"][0] == "True"
 
@@ -461,7 +461,7 @@ class TestChangedSpec:
             finish_all(world)
         world.change(make_run(evaluation={"metrics": [{"name": "answers", "match": {}}]}).spec)
         act(world)
-        assert any(failure_of(trial) == SUPERSEDED for trial in world.trials.values())
+        assert any(failure_of(trial) == OUTDATED for trial in world.trials.values())
         world.change(asked.spec)
         world.settle()
         assert world.conditions()["Succeeded"][0] == "True"

@@ -11,7 +11,7 @@ import pytest
 from autollm.contract.digests import digest_bytes
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
-from autollm.plan.landscape import SUPERSEDED
+from autollm.plan.landscape import OUTDATED
 from autollm.report.state import best_single, compared_rows, read_state
 from autollm.resources.merge_trial import MergeTrialStatus
 from support.sample_run import sample_run, write_sample_run
@@ -62,7 +62,7 @@ def test_finalists_scored_again_on_all_items_are_no_search_trials(tmp_path: Path
 
 def test_trials_that_a_change_gave_up_are_left_out(finished: Path) -> None:
     state = read_state(finished)
-    given_up = state.search_trials[3].model_copy(update={"status": MergeTrialStatus(failure=SUPERSEDED)})
+    given_up = state.search_trials[3].model_copy(update={"status": MergeTrialStatus(failure=OUTDATED)})
     others = [trial for trial in state.trials if trial.metadata.name != given_up.metadata.name]
     changed = dataclasses.replace(state, trials=(*others, given_up))
     assert [trial.spec.number for trial in changed.search_trials] == [*range(3), *range(4, 24)]

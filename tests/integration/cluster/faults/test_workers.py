@@ -81,6 +81,18 @@ def test_jobs_that_no_node_has_room_for_are_made_anew_with_smaller_workers(scene
         assert not set(now.values()) & set(too_large.values())
 
 
+def test_a_search_goes_on_with_the_evaluators_that_have_a_node(scene: Scene) -> None:
+    scene.pods.unplaced = lambda pod: "0/3 nodes are available: 3 Insufficient nvidia.com/gpu." if slot(pod) == 1 else ""
+    scene.run.apply()
+    scene.run.until(lambda: scene.run.message("Succeeded").startswith("5 of 6 trials are done."), "nobody goes on")
+    assert "3 Insufficient nvidia.com/gpu. 1 of 2 pods run." in scene.run.message("Succeeded")
+
+
+def slot(pod: Mapping[str, Any]) -> int:
+    """The slot of an evaluator; of other pods -1."""
+    return int(pod["metadata"]["annotations"].get("batch.kubernetes.io/job-completion-index", "-1"))
+
+
 def gpus(pod: Mapping[str, Any]) -> int:
     """How many a simulated node has to have for a pod."""
     (container,) = pod["spec"]["containers"]

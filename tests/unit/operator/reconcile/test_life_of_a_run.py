@@ -8,7 +8,7 @@ import pytest
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.pod import GENERATION_LABEL
-from autollm.plan.landscape import SUPERSEDED, failure_of, is_pending
+from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
 from autollm_operator.commands.retry import look_again
@@ -207,7 +207,7 @@ class TestChangedSpec:
         world.reconcile()
         world.apply(remote_run(search={"trials": 4}, evaluation={"metrics": [{"name": "answers", "match": {}}]}))
         world.settle()
-        assert [failure_of(trial) for trial in world.trials("Search")].count(SUPERSEDED) == 1
+        assert [failure_of(trial) for trial in world.trials("Search")].count(OUTDATED) == 1
         assert world.conditions()["Succeeded"][0] == "True"
 
     def test_a_wider_space_goes_on_where_a_narrow_one_was_exhausted(self) -> None:

@@ -66,14 +66,20 @@ class TestPhase:
         assert not is_stale(job_view(job()), 4)
 
 
+def worker(index: int, state: Document, phase: str, **status: object) -> Document:
+    document = pod_with(state, phase)
+    document["metadata"] |= {"name": f"w{index}"}
+    document["metadata"]["labels"] = {"batch.kubernetes.io/job-completion-index": str(index)}
+    document["status"] |= status
+    return document
+
+
+RUNS = {"running": {"startedAt": "2026-01-01T10:00:00Z"}}
+NO_ROOM = [condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes have room.")]
+
+
 class TestSlots:
     def test_those_whose_worker_runs(self) -> None:
-        def worker(index: int, state: Document, phase: str) -> Document:
-            document = pod_with(state, phase)
-            document["metadata"] |= {"name": f"w{index}"}
-            document["metadata"]["labels"] = {"batch.kubernetes.io/job-completion-index": str(index)}
-            return document
-
         leaving = worker(2, {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, "Running")
         leaving["metadata"]["deletionTimestamp"] = "2026-01-01T10:01:00Z"
         seen = state(
@@ -85,6 +91,22 @@ class TestSlots:
         )
         assert seen.size == 4
         assert {slot: begun.second for slot, begun in seen.slots.items()} == {0: 0, 3: 9}
+
+    def test_since_when_the_others_are_vacant(self) -> None:
+        def at(document: Document, **moments: str) -> Document:
+            document["metadata"] |= moments
+            return document
+
+        seen = state(
+            job(
+                spec={"parallelism": 5}, metadata={"labels": {"autollm.dev/task": "evaluate"}}, status={"startTime": "2026-01-01T10:00:00Z"}
+            ),
+            worker(0, RUNS, "Running"),
+            at(worker(1, {}, "Pending"), creationTimestamp="2026-01-01T10:01:00Z"),
+            worker(2, {"terminated": {"exitCode": 137, "finishedAt": "2026-01-01T10:02:00Z"}}, "Failed"),
+            at(worker(3, RUNS, "Running"), deletionTimestamp="2026-01-01T10:03:00Z"),
+        )
+        assert {slot: since.minute for slot, since in seen.vacant.items()} == {1: 1, 2: 2, 3: 3, 4: 0}
 
 
 class TestWaiting:
@@ -110,6 +132,12 @@ class TestWaiting:
             (job(), [leaving("2026-01-01T10:04:00Z", "Failed")], "ended with no exit code"),
             (job(metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}), [leaving("2026-01-01T10:04:00Z")], "kubectl delete node node-7"),
             (job(), [leaving("2026-01-01T10:04:00Z"), pod_with({"running": {}}, "Running")], "kubectl delete node node-7"),
+            (
+                job(spec={"parallelism": 3}),
+                [worker(0, RUNS, "Running"), worker(1, {}, "Pending", conditions=NO_ROOM), worker(2, RUNS, "Running")],
+                "Its pod has no node yet (Unschedulable): 0/3 nodes have room. 2 of 3 pods run.",
+            ),
+            (job(spec={"parallelism": 2}), [worker(0, RUNS, "Running"), worker(1, {}, "Pending")], "1 of 2 pods run"),
         ],
     )
     def test_what_for(self, document: Document, pods: list[Document], told: str) -> None:

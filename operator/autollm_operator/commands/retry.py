@@ -23,7 +23,7 @@ def forget_failures(api: Api, namespace: str, run: str) -> Iterator[str]:
     for document in children(api, TRIALS, namespace, run, uid):
         trial = parse(MergeTrial, document)
         failure = trial.status.failure if trial.status else None
-        if failure is not None and failure != SUPERSEDED and failure.reason != NON_FINITE:
+        if failure is not None and failure.reason not in (SUPERSEDED, NON_FINITE):
             api.delete(TRIALS, namespace, trial.metadata.name, uid=document["metadata"]["uid"])
             yield f"mt/{trial.metadata.name} ({failure.reason})"
     trainings = {str(document["metadata"]["uid"]) for document in children(api, TRAININGS, namespace, run, uid)}

@@ -18,11 +18,12 @@ from cluster.connection import MERGE
 
 @dataclass
 class FakeKubelet:
-    """The logs of the node's pods; a log that is followed ends once it is in `ended`."""
+    """The logs of the node's pods, a line each nanosecond; a log that is followed ends once it is in `ended`, or is cut."""
 
     node: str
     logs: dict[str, list[str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    cuts: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def write(self, pod: str, *lines: str, end: bool = False) -> None:
@@ -33,17 +34,24 @@ class FakeKubelet:
                 self.ended.add(pod)
             self.changed.notify_all()
 
-    def read(self, pod: str, *, follow: bool) -> Iterator[str]:
-        """Yield a pod's lines."""
-        sent = 0
+    def cut(self) -> None:
+        """End all streams, as a kubelet does that is started again."""
+        with self.changed:
+            self.cuts += 1
+            self.changed.notify_all()
+
+    def read(self, pod: str, *, follow: bool, stamped: bool) -> Iterator[str]:
+        """Yield a pod's lines, each after its time where that is asked for."""
+        sent, cuts = 0, self.cuts
         while True:
             with self.changed:
                 lines = self.logs.get(pod, [])[sent:]
-                over = not follow or pod in self.ended
+                over = not follow or pod in self.ended or self.cuts > cuts
                 if not lines and not over:
                     self.changed.wait(timeout=60)
                     continue
-            yield from lines
+            for place, line in enumerate(lines, sent):
+                yield f"2026-01-01T00:00:00.{place:09}Z {line}" if stamped else line
             sent += len(lines)
             if over and not lines:
                 return
@@ -57,10 +65,10 @@ def fake_kubelet(cluster: Cluster, folder: Path, node: str) -> Iterator[FakeKube
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)  # /containerLogs/NAMESPACE/POD/CONTAINER
-            pod = asked.path.split("/")[3]
+            pod, options = asked.path.split("/")[3], parse_qs(asked.query)
             self.send_response(200)
             self.end_headers()
-            for line in kubelet.read(pod, follow=parse_qs(asked.query).get("follow") == ["true"]):
+            for line in kubelet.read(pod, follow=options.get("follow") == ["true"], stamped=options.get("timestamps") == ["true"]):
                 self.wfile.write(f"{line}\n".encode())
                 self.wfile.flush()
 

@@ -14,7 +14,8 @@ from autollm.errors import DocumentError
 from autollm.report.state import RunState
 from autollm_operator.api.client import KubernetesApi
 from autollm_operator.api.login import configuration
-from autollm_operator.commands.logs import Pods, follow_logs, read_logs
+from autollm_operator.commands.following import follow_logs
+from autollm_operator.commands.logs import Pods, read_logs
 from autollm_operator.commands.objects import read_run, read_trainings, read_trials
 from autollm_operator.commands.retry import forget_failures, look_again
 

@@ -1,9 +1,8 @@
-"""The logs of a run's pods, one after another, or all at once as they grow."""
+"""The logs of a run's pods, asked of their nodes."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +21,10 @@ from autollm_operator.cache.pods import pod_view
 from autollm_operator.cache.views import JobView, PodView
 from autollm_operator.commands.objects import children, jobs_of, read_object
 
-LOOK_SECONDS = 2.0
-"""How often it is looked for new pods while logs are followed."""
-
 QUIET_SECONDS = 86_400
 """How long a log that is followed may say nothing."""
 
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _RESOURCES: dict[Kind, Resource] = {"AutoLLMRun": RUNS, "DeltaTraining": TRAININGS, "MergeTrial": TRIALS}
 
 
@@ -71,14 +68,25 @@ class Pods:
     def _core(self) -> client.CoreV1Api:
         return client.CoreV1Api(client.ApiClient(self.settings))
 
-    def lines(self, pod: PodView, *, follow: bool) -> Iterator[str]:
-        """Yield the lines of a pod's log; raises UnavailableError where its node does not give them."""
+    def lines(self, pod: PodView) -> Iterator[str]:
+        """Yield the lines that a pod's log has now; raises UnavailableError where its node does not give them."""
+        return self._stream(pod, follow=False)
+
+    def stamped(self, pod: PodView) -> Iterator[tuple[str, str]]:
+        """Yield the lines of a pod's log until it ends, each after its time; raises UnavailableError where its node does not give them."""
+        for line in self._stream(pod, follow=True):
+            stamp, _, rest = line.partition(" ")
+            # Of one node all are written alike, to the nanosecond; what the kubelet itself has to say has none.
+            yield (stamp, rest) if _STAMP.match(stamp) else ("", line)
+
+    def _stream(self, pod: PodView, *, follow: bool) -> Iterator[str]:
         try:
             answer: Any = self._core.read_namespaced_pod_log(
                 pod.name,
                 self.namespace,
                 container=CONTAINER,
                 follow=follow,
+                timestamps=follow,
                 _preload_content=False,
                 _request_timeout=(5, QUIET_SECONDS if follow else 60),
             )
@@ -100,33 +108,7 @@ def read_logs(pods: Pods) -> Iterator[tuple[str, str]]:
             yield pod.name, pod.waiting or "It has not begun yet."
             continue
         try:
-            for line in pods.lines(pod, follow=False):
+            for line in pods.lines(pod):
                 yield pod.name, line
         except UnavailableError as error:
             yield pod.name, str(error)
-
-
-def follow_logs(pods: Pods) -> Iterator[tuple[str, str]]:
-    """Yield lines as they are written, of pods that come later too, until the work has ended."""
-    lines: queue.Queue[tuple[str, str]] = queue.Queue()
-    readers: dict[str, threading.Thread] = {}
-    while True:
-        found, more = pods.find()
-        for pod in found:
-            if pod.uid not in readers and pod.phase != "Pending":
-                readers[pod.uid] = threading.Thread(target=_pour, args=(pods, pod, lines), daemon=True)
-                readers[pod.uid].start()
-        try:
-            while True:
-                yield lines.get(timeout=LOOK_SECONDS)
-        except queue.Empty:
-            if not more and not any(reader.is_alive() for reader in readers.values()):
-                return
-
-
-def _pour(pods: Pods, pod: PodView, lines: queue.Queue[tuple[str, str]]) -> None:
-    try:
-        for line in pods.lines(pod, follow=True):
-            lines.put((pod.name, line))
-    except UnavailableError as error:
-        lines.put((pod.name, str(error)))

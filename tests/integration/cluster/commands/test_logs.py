@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autollm.cli import main
-from autollm_operator.commands import logs
+from autollm_operator.commands import following
 from autollm_operator.commands.cluster import open_cluster
 from cluster.cluster import Cluster
 from cluster.connection import MERGE
@@ -147,7 +147,7 @@ def test_followed_logs_come_as_they_are_written_also_of_pods_that_come_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    monkeypatch.setattr(logs, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.1)
     told: list[tuple[str, str]] = []
     lines = open_cluster(namespace, None).logs("AutoLLMRun", "quickstart", None, follow=True)
     reader = threading.Thread(target=lambda: told.extend(lines), daemon=True)
@@ -155,6 +155,9 @@ def test_followed_logs_come_as_they_are_written_also_of_pods_that_come_later(
     wait_until(lambda: len(told) == 2, "the lines that were there are not told")
     kubelet.write("evaluator-0", "trial 1 scored")
     wait_until(lambda: ("evaluator-0", "trial 1 scored") in told, "a new line is not told")
+    kubelet.cut()
+    kubelet.write("evaluator-1", "trial 2 scored")
+    wait_until(lambda: ("evaluator-1", "trial 2 scored") in told, "a stream that was cut does not go on")
     workers.pod(evaluators, "evaluator-2", index=2)
     kubelet.write("evaluator-2", "slot 2 is warm", end=True)
     wait_until(lambda: ("evaluator-2", "slot 2 is warm") in told, "a new pod's line is not told")
@@ -164,4 +167,4 @@ def test_followed_logs_come_as_they_are_written_also_of_pods_that_come_later(
     reader.join(30)
     assert not reader.is_alive()
     assert told[-1] == ("evaluator-0", "stopping")
-    assert len(told) == 5
+    assert len(told) == len(set(told)) == 6

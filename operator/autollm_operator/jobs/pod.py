@@ -19,6 +19,7 @@ from autollm.contract.tasks import AnyTask, TrainTask
 from autollm.errors import InputError
 from autollm.resources.workers import Workers
 from autollm_operator.cache.views import Owner
+from autollm_operator.jobs.deadline import active_deadline_seconds
 from autollm_operator.jobs.env import environment
 from autollm_operator.jobs.kinds import KINDS_OF_TASKS, asked_of
 from autollm_operator.jobs.placement import placement
@@ -68,13 +69,14 @@ def pod_template(
 
 
 def _command(task: AnyTask, workers: Workers, *, nodes: int) -> list[str]:
-    resources = asked_of(task, workers).resources
+    asked = asked_of(task, workers)
+    resources = asked.resources
     command = ["autollm-runtime", KINDS_OF_TASKS[task.kind].section, "--task", TASK_FILE, "--namespace", f"$({NAMESPACE})"]
     command += ["--termination", TERMINATION_FILE, "--scratch", SCRATCH_FOLDER]
     gpus = resources.gpus if isinstance(task, TrainTask) else 0
     if (cores := threads(resources)) is not None:
         command += ["--threads", str(max(1, cores // max(1, gpus)))]
-    return launched(command, job=task.id, gpus=gpus, nodes=nodes)
+    return launched(command, job=task.id, gpus=gpus, nodes=nodes, deadline=active_deadline_seconds(asked))
 
 
 def _packed(task: AnyTask) -> str:

@@ -8,6 +8,7 @@ along, and nobody waits for one that will not come.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,8 @@ from torch import Tensor, distributed
 from autollm.errors import OutageError, TemporaryError
 from autollm_runtime.worker.ending import is_out_of_memory
 from autollm_runtime.worker.ranks import Rank
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -122,6 +125,7 @@ class Group:
                     backend, init_method="env://", rank=rank.number, world_size=rank.size, timeout=_PATIENCE
                 )
             )
+            _log.info("all processes of the training have met", extra={"rank": rank.number, "processes": rank.size})
 
     def together(self, part: Callable[[], float], stop: Callable[[], bool] = lambda: False) -> Total:
         """Do one's part and exchange how it went."""

@@ -3,6 +3,7 @@
 FOLDER/0.pid      the process of rank 0 is at work
 FOLDER/stop       the launcher was asked to stop
 FOLDER/0.json     how rank 0 ended
+FOLDER/torchrun   why torchrun itself failed
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from pathlib import Path
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.folder import write_atomically
+from autollm.errors import Interrupted
 from autollm_runtime.worker.ending import Ending
 
 FOLDER = "AUTOLLM_CREW"
 """The environment variable by which the launcher tells its processes the folder."""
+
+TORCHRUN = "torchrun"
+"""The file in the folder into which torchrun writes its own failure."""
 
 _PEER = "PeerFailed"
 _WEIGHT = (
@@ -32,6 +37,9 @@ _WEIGHT = (
     ExitCode.STOPPED,
 )
 """What several endings come to is the first of these among them: what cannot be mended by another try comes first."""
+
+_NOT_MET = ("DistNetworkError", "DistStoreError")
+"""PyTorch's names for the errors of a connection between nodes."""
 
 
 def report_for_work(folder: Path, rank: int) -> bool:
@@ -46,13 +54,18 @@ def leave(folder: Path, rank: int, ending: Ending) -> None:
     write_atomically(folder / f"{rank}.json", json.dumps(document).encode())
 
 
-def ask_to_stop(folder: Path) -> None:
-    """Ask all processes to save and end: those at work by a signal, those that are still starting when they report for work."""
+def ask_to_stop(folder: Path) -> bool:
+    """Ask all processes to save and end: those at work by a signal, those that are still starting when they report for work.
+
+    Returns whether any has reported for work so far.
+    """
     (folder / "stop").touch()
-    for path in folder.glob("*.pid"):
+    reported = list(folder.glob("*.pid"))
+    for path in reported:
         if not path.with_suffix(".json").exists():
             with suppress(ProcessLookupError):  # it has just ended
                 os.kill(int(path.read_bytes()), signal.SIGTERM)
+    return bool(reported)
 
 
 def ending_of_all(folder: Path, code: int) -> Ending:
@@ -70,8 +83,27 @@ def ending_of_all(folder: Path, code: int) -> Ending:
     others = [ending for ending in endings.values() if ending.code is not ExitCode.DONE]
     if others:
         return others[0]
-    message = f"torchrun ended with code {code} before any process began; see the log"
+    return _not_begun(folder, code)
+
+
+def _not_begun(folder: Path, code: int) -> Ending:
+    if (folder / "stop").exists():
+        return Ending(ExitCode.STOPPED, Interrupted.reason, "the training was asked to stop before it began on this node")
+    cause = _failure_of_torchrun(folder)
+    if cause.startswith(_NOT_MET):
+        # The first node was evicted while this one waited with it for a third: that takes up no retry of this one either.
+        message = f"the first node of this training went away before all had met, or the network between them broke: {cause}"
+        return Ending(ExitCode.UNAVAILABLE, _PEER, message)
+    message = f"torchrun ended with code {code} before any process began: {cause or 'see the log'}"
     return Ending(ExitCode.USAGE if code == ExitCode.USAGE else ExitCode.TEMPORARY, "NotStarted", message)
+
+
+def _failure_of_torchrun(folder: Path) -> str:
+    """Return name and text of the error that ended torchrun, empty where it has told none in a form that is known."""
+    try:
+        return str(json.loads((folder / TORCHRUN).read_bytes())["message"]["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _read(path: Path) -> Ending:

@@ -74,3 +74,20 @@ def test_an_end_without_failure_and_wrong_options_are_what_torchrun_says(tmp_pat
 def test_one_that_comes_to_work_after_the_stop_stops_at_once(tmp_path: Path) -> None:
     crew.ask_to_stop(tmp_path)
     assert crew.report_for_work(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "message"),
+    [
+        ('{"message": {"message": "DistNetworkError: Failed to recv, got 0 bytes."}}', 69, "the first node of this training went away"),
+        ('{"message": {"message": "FileNotFoundError: echo"}}', 75, "before any process began: FileNotFoundError: echo"),
+        ('{"message": "an older form"}', 75, "see the log"),
+        ('{"message": ', 75, "see the log"),
+    ],
+)
+def test_what_never_began_ends_as_torchrun_failed(tmp_path: Path, told: str, code: int, message: str) -> None:
+    (tmp_path / crew.TORCHRUN).write_text(told)
+    ending = crew.ending_of_all(tmp_path, 1)
+    assert (ending.code, message in ending.message) == (code, True)
+    assert not crew.ask_to_stop(tmp_path)
+    assert crew.ending_of_all(tmp_path, -15).code == ExitCode.STOPPED

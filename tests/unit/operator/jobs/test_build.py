@@ -276,7 +276,7 @@ def test_several_gpus_of_a_pod_are_used_by_torchrun() -> None:
 
 
 def test_several_nodes_are_an_indexed_job_that_meets_at_its_first_pod() -> None:
-    workers = {"train": {"nodes": 3, "retries": 2, "resources": {"limits": {"nvidia.com/gpu": 8}}}}
+    workers = {"train": {"nodes": 3, "retries": 2, "deadline": "20h", "resources": {"limits": {"nvidia.com/gpu": 8}}}}
     task = train_task()
     document = job(task, workers)
     service = build_service(created(document), RUN)
@@ -289,6 +289,7 @@ def test_several_nodes_are_an_indexed_job_that_meets_at_its_first_pod() -> None:
     command = container(document)["command"]
     assert {"--nnodes=3", "--node-rank=$(JOB_COMPLETION_INDEX)", "--nproc-per-node=8"} <= set(command)
     assert f"--master-addr={task.id}-0.{service['metadata']['name']}" in command
+    assert f"--rdzv-conf=timeout={20 * 3600}" in command  # not the quarter of an hour for which torchrun would wait for the others
     assert job(TASKS["Prepare"], workers)["spec"].get("completionMode") is None
 
 

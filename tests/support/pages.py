@@ -22,7 +22,22 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     """Return the lines of all `sh` blocks; what stands in `console` blocks needs what is not here."""
-    return [line for block in blocks(page, "sh") for line in block.strip().splitlines()]
+    return [line for lines in sections(page).values() for line in lines]
+
+
+def sections(page: Path) -> dict[str, list[str]]:
+    """Return the lines of the `sh` blocks below each heading, in the order of the page."""
+    found: dict[str, list[str]] = {}
+    heading = language = ""
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            language = "" if language else line.removeprefix("```") or "text"
+        elif language:
+            if language == "sh":
+                found.setdefault(heading, []).append(line)
+        elif line.startswith("#"):
+            heading = line.lstrip("# ")
+    return found
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,6 @@ class Reader:
     def __post_init__(self) -> None:
         for link in ("charts", "examples"):
             (self.folder / link).symlink_to(ROOT / link)
-        (self.folder / "build").mkdir()
 
     def run(self, command: str, *, seconds: float = 120.0) -> str:
         """Carry out one line and return what it prints; raises AssertionError with what it complains of where it fails."""

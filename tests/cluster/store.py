@@ -19,7 +19,8 @@ PROGRAM = "versitygw"
 """Its name among the sandbox's processes, by which a test kills it."""
 
 SECRET = "s3-credentials"  # a name
-_PORT = 7070
+PORT = 7070
+"""Where it is reached at the node's address."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ def start_store(node: Node) -> Store:
     data = node.plane.folder / "buckets"
     data.mkdir()
     processes = node.sandbox.processes
-    processes.start(PROGRAM, *command(f"{ADDRESS}:{_PORT}", data), env=os.environ | KEYS)
+    processes.start(PROGRAM, *command(f"{ADDRESS}:{PORT}", data), env=os.environ | KEYS)
     keys: Any = {"aws_access_key_id": KEYS["ROOT_ACCESS_KEY"], "aws_secret_access_key": KEYS["ROOT_SECRET_KEY"]}
-    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{node.sandbox.forward(_PORT)}", region_name=REGION, **keys)
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{node.sandbox.forward(PORT)}", region_name=REGION, **keys)
     wait_until(lambda: _answers(client), f"versitygw does not answer; see {processes.log(PROGRAM)}")
-    return Store(f"http://{ADDRESS}:{_PORT}", data, client)
+    return Store(f"http://{ADDRESS}:{PORT}", data, client)
 
 
 def give_credentials(node: Node, namespace: str) -> None:

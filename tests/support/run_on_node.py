@@ -18,19 +18,21 @@ from support.finished_work import finished_work
 LONG = 480.0
 """Seconds within which anything comes about, however busy the machine is."""
 
-_TRAINING = {"methods": [{"name": "sft", "sft": {"learningRate": "2e-3", "batchSize": 8, "epochs": 100}}]}
-"""Some hundred steps: enough to be in the middle of them."""
-
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _JOB = "batch.kubernetes.io/job-name"
 
 
 @dataclass(frozen=True)
 class RunOnNode:
-    """One run in a place, whose artifacts are those of the place."""
+    """One run in a place, whose artifacts are those of the place.
+
+    Attributes:
+        learning_rate: A run of the place that comes later and has the same finds its deltas.
+    """
 
     place: Place
     name: str
+    learning_rate: str = "2e-3"
 
     @property
     def seen(self) -> ClusterRun:
@@ -38,9 +40,10 @@ class RunOnNode:
         return ClusterRun(self.place.node.cluster, self.place.namespace, self.name)
 
     def apply(self, trials: int, **workers: Any) -> None:
-        """Apply it with so many random trials; a run of the place that comes later finds its deltas."""
+        """Apply it with so many random trials, and trainings of some hundred steps: enough to be in the middle of them."""
+        method = {"name": "sft", "sft": {"learningRate": self.learning_rate, "batchSize": 8, "epochs": 100}}
         search = {"trials": trials, "finalists": 1, "optimizer": {"random": {}}}
-        self.place.apply(self.place.tiny_run(self.name, training=_TRAINING, search=search, workers=workers))
+        self.place.apply(self.place.tiny_run(self.name, training={"methods": [method]}, search=search, workers=workers))
 
     def until(self, holds: Callable[[], bool], otherwise: str) -> None:
         """Wait for anything; what is told otherwise ends with what people would look at."""
@@ -83,8 +86,8 @@ class RunOnNode:
         folder = self.place.artifacts / checkpoint_prefix(self._trainings()[training]["spec"]["key"])
         return int(json.loads((folder / "manifest.json").read_text())["trained"]["step"])
 
-    def catch_trainings(self) -> dict[str, dict[str, Any]]:
-        """Let each training stand still after its first steps, and return the pods that work at them; `signal` lets them go on."""
+    def catch_trainings(self, size: int) -> dict[str, dict[str, Any]]:
+        """Let so many trainings stand still after their first steps, and return the pods that work at them; `signal` lets them go on."""
         caught: dict[str, dict[str, Any]] = {}
 
         def all_stand() -> bool:
@@ -92,7 +95,7 @@ class RunOnNode:
                 if training not in caught and self.step(training) > 0:
                     caught[training] = self._trainer_of(training)
                     self.signal([caught[training]], signal.SIGSTOP)
-            return len(caught) == len(self.trainings())
+            return len(caught) == size
 
         self.until(all_stand, "nothing is trained")
         return caught

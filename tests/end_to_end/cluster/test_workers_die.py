@@ -13,7 +13,7 @@ from autollm.contract.exit_codes import ExitCode
 from support.cluster_place import Place
 from support.pod_ends import PodEnds
 from support.run_on_node import RunOnNode
-from support.store_faults import away, hanging
+from support.store_faults import away, hanging, refusing_writes
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -36,7 +36,7 @@ def test_trainings_and_trials_outlive_the_pods_that_do_them(tiny_place: Place) -
 
         # A pod that is drained takes up no retry.
         run.apply(40, train=ONCE, evaluate=NEVER)
-        (_, trainer), (drained, leaver) = run.catch_trainings().items()
+        (_, trainer), (drained, leaver) = run.catch_trainings(2).items()
         run.evict(leaver)
         run.signal([leaver], signal.SIGCONT)
         run.signal([trainer], signal.SIGKILL)
@@ -78,18 +78,38 @@ def test_evaluators_get_the_memory_that_the_run_says_they_lack(tiny_place: Place
         assert finished.items() <= run.finished().items()
 
 
-def test_evaluators_outlive_a_store_that_hangs_and_one_that_is_away(tiny_place: Place) -> None:
-    run = RunOnNode(tiny_place, "store")
+def test_work_outlives_a_store_that_hangs_is_away_or_takes_no_writes(tiny_place: Place) -> None:
+    run = RunOnNode(tiny_place, "store", learning_rate="3e-3")
     with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
-        run.apply(12)
+        run.apply(16)
+        refuse_writes(run, ends, "train", [*run.catch_trainings(2).values()])
         for fault in (hanging, away):
             evaluators = run.catch_evaluators(2)
             finished = run.finished()
             with fault(tiny_place):
                 run.signal(evaluators, signal.SIGCONT)
-        run.wait_published(trials=12)
+        evaluators = run.catch_evaluators(2)
+        assert not ends.of(run.name, "evaluate"), "an evaluator did not wait"
+        finished = run.finished()
+        refuse_writes(run, ends, "evaluate", evaluators)
+        run.wait_published(trials=16)
+
         assert finished.items() <= run.finished().items()
-        assert set(ends.codes(run.name, "evaluate")) <= {ExitCode.DONE, ExitCode.STOPPED}, "an evaluator did not wait"
+        assert Counter(ends.codes(run.name, "train"))[ExitCode.DONE] == 2
+        for task in ("train", "evaluate"):
+            assert set(ends.codes(run.name, task)) <= {ExitCode.DONE, ExitCode.STOPPED, ExitCode.TEMPORARY}
+
+
+def refuse_writes(run: RunOnNode, ends: PodEnds, task: str, pods: list[dict[str, Any]]) -> None:
+    """Let pods that stand still go on while the store refuses what they write: for a while, which they wait for, then for want of room."""
+    finished = run.finished()
+    with refusing_writes(run.place, 503) as refusals:
+        run.signal(pods, signal.SIGCONT)
+        run.until(lambda: refusals.count(503) > 2, "nothing is written")
+        assert not ends.of(run.name, task), "it did not wait"
+        refusals.answer(507)
+        run.until(lambda: ExitCode.TEMPORARY in ends.codes(run.name, task), "what is refused for want of room ends no worker")
+        assert run.finished() == finished
 
 
 def kill_operator(place: Place, run: RunOnNode) -> None:

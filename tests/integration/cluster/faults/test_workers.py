@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autollm.contract.exit_codes import ExitCode
+from autollm.contract.tasks import AnyTask
 from cluster.connection import MERGE
 from support.scene import Scene
 from support.simulated_pods import GROUP, Ending, Fault
@@ -26,25 +27,24 @@ def first(kind: str, ending: Ending, times: int = 1) -> Fault:
 
 
 @pytest.mark.parametrize(
-    ("kind", "ending", "times"),
+    "faults",
     [
-        ("Train", KILLED, 1),
-        ("Train", OUT_OF_MEMORY, 1),
-        ("Train", EVICTED, 2),
-        ("Train", STORE_IS_AWAY, 2),
-        ("Prepare", KILLED, 1),
-        ("Publish", KILLED, 1),
-        ("Publish", STORE_IS_AWAY, 2),
-        ("Evaluate", STORE_IS_AWAY, 4),
+        {"Prepare": (KILLED, 1), "Train": (KILLED, 1), "Publish": (KILLED, 1)},
+        {"Train": (OUT_OF_MEMORY, 1), "Evaluate": (STORE_IS_AWAY, 4), "Publish": (STORE_IS_AWAY, 2)},
+        {"Train": (EVICTED, 2), "Publish": (EVICTED, 2)},
+        {"Train": (STORE_IS_AWAY, 2)},
     ],
-    ids=[
-        *("train-killed", "train-out-of-memory", "train-evicted-beyond-its-retries", "train-store-away-beyond-its-retries"),
-        *("prepare-killed", "publish-killed", "publish-store-away-beyond-its-retries", "evaluate-store-away-beyond-its-retries"),
-    ],
+    ids=["killed", "out-of-memory-and-store-away-beyond-their-retries", "evicted-beyond-their-retries", "trainings-find-the-store-away"],
 )
-def test_a_task_is_tried_again(scene: Scene, kind: str, ending: Ending, times: int) -> None:
-    scene.pods.fault = first(kind, ending, times)
-    scene.run.apply(workers={kind.lower(): {"retries": 1}})
+def test_tasks_are_tried_again(scene: Scene, faults: Mapping[str, tuple[Ending, int]]) -> None:
+    """Each kind of task ends so at its first attempts, of which a few count toward the one retry that it has, or none does."""
+
+    def fault(task: AnyTask, attempt: int) -> Ending | None:
+        ending, times = faults.get(task.kind, (None, 0))
+        return ending if attempt < times else None
+
+    scene.pods.fault = fault
+    scene.run.apply(workers={kind.lower(): {"retries": 1} for kind in faults})
     scene.run.wait("Succeeded", "True", "Published", seconds=300)
     assert max(Counter(scene.pods.done).values()) == 1
 

@@ -70,7 +70,7 @@ class Engine:
         self._woken.setblocking(False)
         self._waker.setblocking(False)
         self._asking = Asking(suggester, self._wake)
-        self._exhausted: frozenset[str] = frozenset()
+        self._exhausted: dict[str, int] = {}
         self._stop_signal: int | None = None
         self._stage = _last_stage(objects)
 
@@ -156,7 +156,7 @@ class Engine:
         try:
             suggestion = self._asking.ask(question)
         except SpaceExhausted:
-            self._exhausted |= {question.landscape}
+            self._exhausted[question.landscape] = question.request.trials
             return True
         if suggestion is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +44,7 @@ class RunObjects:
                 self._trials[name] = MergeTrial.parse(document)
         return len(self.pending_trials) < len(names)
 
-    def snapshot(self, tasks: tuple[TaskState, ...], inputs_seen: str, exhausted: frozenset[str]) -> Snapshot:
+    def snapshot(self, tasks: tuple[TaskState, ...], inputs_seen: str, exhausted: Mapping[str, int]) -> Snapshot:
         """Return the run as it stands. The states of tasks are older than what is read here: an ended task's report is seen."""
         self.refresh_trials()
         for name, training in self._trainings.items():

@@ -109,7 +109,9 @@ def _enough(
     spec = snapshot.spec.search
     if len(tally.trials) >= spec.trials:
         return Enough("TrialsDone", _all_done(len(tally.trials))), None
-    if field.landscapes.search in snapshot.exhausted or (tally.trials and not field.space.parameters):
+    exhausted_with = snapshot.exhausted.get(field.landscapes.search)
+    # With fewer trials than then, one that was given up or deleted has left its candidate to be tried again.
+    if (exhausted_with is not None and len(tally.trials) >= exhausted_with) or (tally.trials and not field.space.parameters):
         return Enough("SpaceExhausted", "Every candidate of the space was tried."), None
     stop = spec.stop
     if stop is not None and stop.without_improvement is not None:
@@ -119,7 +121,7 @@ def _enough(
     if stop is not None and stop.after is not None and clock is not None:
         until = datetime.fromisoformat(clock.begun) + timedelta(seconds=parse_duration(stop.after))
         if now >= until:
-            return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial."), None
+            return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial began."), None
         return None, until
     return None, None
 
@@ -131,8 +133,9 @@ def _all_done(trials: int) -> str:
 def _clock(snapshot: Snapshot, landscape: str, tally: Tally, now: datetime) -> SearchClock | None:
     """Return how long the search has been under way, where it is to end after a time and has begun."""
     stop = snapshot.spec.search.stop
-    first = min((trial.metadata.creation_timestamp or "" for trial in tally.trials), default="")
-    return clock_of(snapshot, landscape, first, now) if stop is not None and stop.after is not None and first else None
+    if stop is None or stop.after is None:
+        return None
+    return clock_of(snapshot, landscape, [trial for trial in tally.trials if not is_pending(trial)], now)
 
 
 def _without_improvement(best_first: Sequence[MergeTrial]) -> int:

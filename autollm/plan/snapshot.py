@@ -59,7 +59,7 @@ class Snapshot:
         run: The document with the status that was last written and what workers reported in it.
         inputs_seen: What sources, base model and ready-made deltas looked like, or who asked last to look at them; another text makes them
             be prepared again.
-        exhausted: Landscapes of whose space the optimiser said that every candidate was tried.
+        exhausted: Landscapes of whose space the optimiser said that every candidate was tried, and how many trials there were then.
         failed_before: Trials that had failed when somebody asked for the run again; tests among them are tried once more.
         refused: Why whoever carries out plans here will not carry out this run: an image that is not allowed, a place no worker can reach.
     """
@@ -69,7 +69,7 @@ class Snapshot:
     trials: tuple[MergeTrial, ...] = ()
     tasks: tuple[TaskState, ...] = ()
     inputs_seen: str = ""
-    exhausted: frozenset[str] = frozenset()
+    exhausted: Mapping[str, int] = field(default_factory=dict)
     failed_before: frozenset[str] = frozenset()
     refused: Problem | None = None
 

@@ -89,7 +89,9 @@ class Stop(Model):
         None, description="After this many trials in which the incumbent did not change."
     )
     after: Duration | None = Field(
-        None, description="This long after its first trial, such as 90s, 30m or 6h; while the run is suspended, no time passes."
+        None,
+        description="This long after its first trial began, such as 90s, 30m or 6h. Before it, evaluators wait for nodes and load; "
+        "that does not count, nor does the time in which the run is suspended.",
     )
 
 

@@ -35,6 +35,11 @@ class Request:
     seed: int = 0
     number: int = 0
 
+    @property
+    def trials(self) -> int:
+        """How many trials it knows of, pending ones included."""
+        return len(self.finished) + len(self.pending)
+
     @cached_property
     def tried(self) -> frozenset[Point]:
         """The points of the space that are finished, failed or pending: none of them is suggested again."""

@@ -71,7 +71,7 @@ class World:
         self.tasks: dict[str, tuple[AnyErrand, TaskState]] = {}
         self.revisions: dict[str, PublishedRevision] = {}
         self.deltas: set[str] = set()
-        self.exhausted: set[str] = set()
+        self.exhausted: dict[str, int] = {}
         self.ahead: tuple[AskCandidate, Suggestion] | None = None
         self.failed_before: frozenset[str] = frozenset()
         self.now = START
@@ -82,7 +82,7 @@ class World:
         """Return the world as a planner sees it."""
         states = tuple(state for _, state in self.tasks.values())
         children = tuple(self.trainings.values()), tuple(self.trials.values())
-        return Snapshot(self.run, *children, states, exhausted=frozenset(self.exhausted), failed_before=self.failed_before)
+        return Snapshot(self.run, *children, states, exhausted=dict(self.exhausted), failed_before=self.failed_before)
 
     def plan(self) -> Plan:
         """Plan, and write the status as a shell does before it acts."""
@@ -192,7 +192,7 @@ class World:
             if self.ahead is None or not question.is_answered_by(self.ahead[0]):
                 self.ahead = (question, suggest(question.request))
         except SpaceExhausted:
-            self.exhausted.add(question.landscape)
+            self.exhausted[question.landscape] = question.request.trials
             return
         if question.slot is not None:
             self._create(candidate_trial(question, self.ahead[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,7 +33,7 @@ class _Run:
     """What is known for one run."""
 
     asked: tuple[AskCandidate, Future[Suggestion]] | None = None
-    exhausted: set[str] = field(default_factory=set)
+    exhausted: dict[str, int] = field(default_factory=dict)
 
 
 class Suggesting:
@@ -67,23 +67,23 @@ class Suggesting:
             if not answer.done():
                 return None
             if question.is_answered_by(earlier):
-                return _answered(run, question, answer)
+                return _answered(run, earlier, question, answer)
             run.asked = None
         self._suggester.prepare(question.request)
         try:
             known = suggest_at_once(question.request)
         except SpaceExhausted:
-            run.exhausted.add(question.landscape)
+            _exhaust(run, question)
             raise
         if known is None:
             run.asked = (question, self._pool.submit(self._ask, question.request))
             run.asked[1].add_done_callback(lambda done: self._wake(key))
         return known if question.slot is not None else None
 
-    def exhausted(self, uid: str) -> frozenset[str]:
-        """Return the landscapes of a run in which every candidate was tried."""
+    def exhausted(self, uid: str) -> Mapping[str, int]:
+        """Return the landscapes of a run in which every candidate was tried, and how many trials there were then."""
         run = self._runs.get(uid)
-        return frozenset(run.exhausted) if run else frozenset()
+        return dict(run.exhausted) if run else {}
 
     def forget(self, uid: str) -> None:
         """Drop what is known for a run that is gone."""
@@ -100,11 +100,15 @@ class Suggesting:
         return suggestion
 
 
-def _answered(run: _Run, question: AskCandidate, answer: Future[Suggestion]) -> Suggestion | None:
+def _answered(run: _Run, earlier: AskCandidate, question: AskCandidate, answer: Future[Suggestion]) -> Suggestion | None:
     error = answer.exception()
     if error is None and question.slot is None:
         return None
     run.asked = None
     if isinstance(error, SpaceExhausted):
-        run.exhausted.add(question.landscape)
+        _exhaust(run, earlier)
     return answer.result()
+
+
+def _exhaust(run: _Run, question: AskCandidate) -> None:
+    run.exhausted[question.landscape] = question.request.trials

@@ -273,9 +273,19 @@ class TestStopRules:
     def test_the_time_is_when_the_planner_wants_to_look_again(self) -> None:
         world = until(World(make_run(search={"trials": 50, "stop": {"after": "1h"}})), "DeltasReady")
         act(world)
+        world.finish(world.running()[0])
         requeue = act(world).requeue_after
         assert requeue is not None
         assert 3500 < requeue.total_seconds() <= 3600
+
+    def test_no_time_passes_before_the_first_trial_is_scored(self) -> None:
+        """As while a queue holds the evaluators back, or a node is made for them."""
+        world = until(World(make_run(search={"trials": 50, "stop": {"after": "5s"}})), "DeltasReady")
+        act(world)
+        world.now += timedelta(hours=1)
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
+        assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) > 3
 
     def test_one_trial_is_told_of_as_one(self) -> None:
         world = World(make_run(search={"trials": 1}))

@@ -104,6 +104,16 @@ def test_a_run_ends_as_it_would_with_all_of_them(vacant: int, since: str) -> Non
     assert len(given_up) <= 1
 
 
+def test_the_only_candidate_of_a_space_is_tried_again() -> None:
+    """The optimiser said that every candidate was tried, of which one was then given up."""
+    pool = Pool(
+        0, "Searching", parallelism=2, space={"deltas": [{"match": "math/sft", "max": "0.01"}, {"match": "*", "fixed": "0.5"}]}, trials=50
+    )
+    made = pool.settle()
+    assert made.state.reason == "Published", made.state.message
+    assert pool.world.conditions()["SearchComplete"] == ("True", "SpaceExhausted")
+
+
 def test_before_the_first_is_at_work_every_slot_has_a_trial() -> None:
     pool = Pool(2, "Searching")
     pool.begin()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from autollm.contract.pod import CONTAINER
-from autollm.plan.evaluators import FIRST_DEADLINE
+from autollm.plan.hanging import FIRST_DEADLINE
 from autollm.plan.landscape import failure_of
 from autollm_operator.api.port import UnavailableError
 from autollm_operator.api.resources import JOBS, PODS, TRIALS, Resource

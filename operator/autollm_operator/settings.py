@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from autollm.errors import DocumentError
 from autollm.resources.model import Model
+from autollm.resources.placement import LabelKey, LabelValue
+
+_RESERVED = re.compile(r"^([-a-z0-9.]+\.)?(autollm\.dev|batch\.kubernetes\.io)/|^(app\.kubernetes\.io/managed-by|job-name|controller-uid)$")
+"""What tells whose a pod is and what it does: to the operator, to the Job controller, to Services and NetworkPolicies."""
+
+
+def _not_reserved(given: dict[str, str]) -> dict[str, str]:
+    if reserved := [name for name in given if _RESERVED.search(name)]:
+        raise ValueError(f"{', '.join(reserved)} may not be set: AutoLLM and Kubernetes tell pods apart by it; leave it out")
+    return given
+
+
+PodAnnotations = Annotated[dict[LabelKey, str], AfterValidator(_not_reserved)]
+PodLabels = Annotated[dict[LabelKey, LabelValue], AfterValidator(_not_reserved)]
 
 
 class WorkerDefaults(Model):
@@ -25,6 +40,10 @@ class WorkerDefaults(Model):
     fs_group: Annotated[int, Field(ge=1)] | None = Field(
         65532, description="The group that may write to volumes; null where the cluster gives it."
     )
+    pod_annotations: PodAnnotations = Field(
+        {}, description="Of every pod, for what else works in the cluster: karpenter.sh/do-not-disrupt."
+    )
+    pod_labels: PodLabels = Field({}, description="Of every pod, likewise: sidecar.istio.io/inject.")
     env: dict[str, str] = Field({}, description="Proxies and the like, in every pod.")
     ca_bundle_config_map: str | None = Field(None, description="A ConfigMap with ca.crt in each namespace, trusted by every pod.")
 

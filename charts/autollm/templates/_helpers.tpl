@@ -75,6 +75,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- merge (deepCopy .Values.workers.env) $env | toJson -}}
 {{- end -}}
 
+{{/* Annotations or labels of every worker, as JSON; the operator would refuse the same names. Takes a list: the root, which of both. */}}
+{{- define "autollm.ofPods" -}}
+{{- $which := index . 1 -}}{{- $given := index (index . 0).Values.workers $which -}}
+{{- range $name := keys $given | sortAlpha }}
+{{- if regexMatch `^([-a-z0-9.]+\.)?(autollm\.dev|batch\.kubernetes\.io)/|^(app\.kubernetes\.io/managed-by|job-name|controller-uid)$` $name }}
+{{- fail (printf "workers.%s: %s may not be set: AutoLLM and Kubernetes tell pods apart by it; leave it out" $which $name) }}
+{{- end }}
+{{- end -}}
+{{- toJson $given -}}
+{{- end -}}
+
 {{/* The operator's settings: read by autollm_operator/settings.py, which refuses what it does not know. */}}
 {{- define "autollm.settings" -}}
 {{- $workers := dict
@@ -84,6 +95,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "serviceAccountName" .Values.workers.serviceAccount.name
   "runAsUser" .Values.workers.user
   "fsGroup" .Values.workers.fsGroup
+  "podAnnotations" (include "autollm.ofPods" (list . "podAnnotations") | fromJson)
+  "podLabels" (include "autollm.ofPods" (list . "podLabels") | fromJson)
   "env" (include "autollm.workerEnv" . | fromJson) -}}
 {{- with include "autollm.caConfigMap" . }}{{ $_ := set $workers "caBundleConfigMap" . }}{{ end -}}
 {{- $settings := dict

@@ -65,7 +65,11 @@ def pod_template(
         spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(pull_secrets)]
     if nodes > 1:
         spec["subdomain"] = service_name(task.id)
-    return {"metadata": {"labels": dict(labels), "annotations": {TASK_ANNOTATION: _packed(task)}}, "spec": spec}
+    metadata = {
+        "labels": {**defaults.pod_labels, **labels},
+        "annotations": {**defaults.pod_annotations, TASK_ANNOTATION: _packed(task)},
+    }
+    return {"metadata": metadata, "spec": spec}
 
 
 def _command(task: AnyTask, workers: Workers, *, nodes: int) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from autollm.errors import DocumentError
 from autollm_operator.settings import Settings, read_settings
-from support.chart import of_kind, pod_templates, render
+from support.chart import of_kind, pod_templates, refusal, render
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -96,6 +97,35 @@ def test_authorities_become_a_config_map_in_every_namespace(settings: Any) -> No
     maps = of_kind(render(values), "ConfigMap", name)
     assert [(one["metadata"]["namespace"], one["data"]) for one in maps] == [("team-b", {"ca.crt": pem}), ("team-c", {"ca.crt": pem})]
     assert settings(workers={"caBundle": {"configMap": "mine"}}).workers.ca_bundle_config_map == "mine"
+
+
+def test_what_autoscalers_and_meshes_read_arrives(settings: Any) -> None:
+    given = {"podAnnotations": {"karpenter.sh/do-not-disrupt": "true"}, "podLabels": {"sidecar.istio.io/inject": "false", "team": ""}}
+    read = settings(workers=given).workers
+    assert (read.pod_annotations, read.pod_labels) == (given["podAnnotations"], given["podLabels"])
+
+
+@pytest.mark.parametrize("name", ["autollm.dev/run", "autollm.dev/task", "app.kubernetes.io/managed-by", "job-name", "controller-uid"])
+@pytest.mark.parametrize("which", ["podAnnotations", "podLabels"])
+def test_what_tells_whose_a_pod_is_can_be_given_by_nobody(tmp_path: Path, which: str, name: str) -> None:
+    said = f"{name} may not be set: AutoLLM and Kubernetes tell pods apart by it"
+    assert f"workers.{which}: {said}" in refusal({"workers": {which: {name: "x"}}})
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"workers": {"image": "i", which: {"team": "a", name: "x"}}}))
+    with pytest.raises(DocumentError, match=rf"(?s)workers\.{which}.*{said}"):
+        read_settings(tmp_path / "settings.yaml")
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [{"podLabels": {"team": "a b"}}, {"podLabels": {"team": "a" * 64}}, {"podLabels": {"a b": "c"}}, {"podAnnotations": {"a b": "c"}}],
+    ids=["value", "long value", "name", "name of an annotation"],
+)
+def test_what_no_pod_can_have_is_refused_before_one_is_made(tmp_path: Path, workers: dict[str, Any]) -> None:
+    (which,) = workers
+    assert f"/workers/{which}" in refusal({"workers": workers}) or "invalid propertyName 'a b'" in refusal({"workers": workers})
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"workers": {"image": "i", **workers}}))
+    with pytest.raises(DocumentError, match=f"workers.{which}"):
+        read_settings(tmp_path / "settings.yaml")
 
 
 def test_changed_settings_start_the_operator_anew() -> None:

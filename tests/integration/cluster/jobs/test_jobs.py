@@ -17,6 +17,7 @@ from autollm.resources.workers import Workers
 from autollm_operator.cache.jobs import job_view
 from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
 from autollm_operator.jobs.service import build_service
+from autollm_operator.settings import Settings
 from cluster.cluster import WORKER, Cluster
 from support.documents import EVERYTHING, SHORTEST, changed
 from support.escalation import HOSTILE_WORKERS, escalations
@@ -82,6 +83,17 @@ def test_every_accepted_document_gives_jobs_that_the_api_server_takes(restricted
 def test_pods_of_every_kind_of_task_meet_the_restricted_standard(restricted: Restricted, workers: dict[str, Any]) -> None:
     for job in restricted.build(Workers.parse(workers)):
         assert restricted.dry_run(pod_of(job)) == "", job["metadata"]["name"]
+
+
+def test_the_api_server_takes_pods_with_what_autoscalers_and_meshes_read(restricted: Restricted) -> None:
+    annotation, label = {"karpenter.sh/do-not-disrupt": "true"}, {"sidecar.istio.io/inject": "false"}
+    everywhere = Settings.parse({"workers": {"image": "i", "podAnnotations": annotation, "podLabels": label}})
+    job = build_job(TASKS["Train"], workers=Workers(), owner=OWNER, namespace=restricted.name, generation=1, settings=everywhere)
+    assert restricted.dry_run(pod_of(job)) == ""
+    stored = restricted.cluster.admin.expect("POST", f"/apis/batch/v1/namespaces/{restricted.name}/jobs?dryRun=All", job)
+    of_pods = stored["spec"]["template"]["metadata"]
+    assert annotation.items() <= of_pods["annotations"].items()
+    assert (label | {"autollm.dev/run": RUN, "batch.kubernetes.io/job-name": TASKS["Train"].id}).items() <= of_pods["labels"].items()
 
 
 def test_the_namespace_refuses_what_is_not_restricted(restricted: Restricted) -> None:

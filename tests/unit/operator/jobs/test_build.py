@@ -207,6 +207,21 @@ def test_work_that_has_begun_waits_for_its_store_as_long_as_the_settings_say() -
     assert variables(job(TASKS["Train"], None, settings))["AWS_MAX_ATTEMPTS"]["value"] == "60"
 
 
+def test_pods_have_what_the_settings_give_every_one_and_stay_their_runs() -> None:
+    given = {"podAnnotations": {"karpenter.sh/do-not-disrupt": "true"}, "podLabels": {"sidecar.istio.io/inject": "false"}}
+    plain, document = job(TASKS["Train"]), job(TASKS["Train"], settings=Settings.parse({"workers": {"image": "i", **given}}))
+    before, after = plain["spec"]["template"]["metadata"], document["spec"]["template"]["metadata"]
+    assert after["annotations"] == before["annotations"] | given["podAnnotations"]
+    assert after["labels"] == before["labels"] | given["podLabels"]
+    assert document["metadata"]["labels"] == plain["metadata"]["labels"], "of pods, not of Jobs"
+
+
+def test_of_one_label_or_annotation_the_operators_own_counts() -> None:
+    taken = {"pod_labels": {"autollm.dev/run": "another", "app.kubernetes.io/managed-by": "x"}, "pod_annotations": {TASK_ANNOTATION: "x"}}
+    settings = SETTINGS.model_copy(update={"workers": SETTINGS.workers.model_copy(update=taken)})  # as if nothing had refused them
+    assert job(TASKS["Train"], settings=settings)["spec"]["template"]["metadata"] == job(TASKS["Train"])["spec"]["template"]["metadata"]
+
+
 def test_a_bundle_of_certificates_is_mounted_and_told_to_every_library() -> None:
     document = job(TASKS["Train"], settings=Settings.parse({"workers": {"image": "i", "caBundleConfigMap": "company-ca"}}))
     volume = next(one for one in pod_of(document)["volumes"] if one["name"] == "autollm-ca")

@@ -53,7 +53,13 @@ def test_another_version_of_the_settings_image_does_not(image: str) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"image": "registry.test/autollm-runtime:1"}, {"image_pull_secrets": ["pull"]}, {"service_account_name": "other"}, {"fs_group": None}],
+    [
+        {"image": "registry.test/autollm-runtime:1"},
+        {"image_pull_secrets": ["pull"]},
+        {"service_account_name": "other"},
+        {"fs_group": None},
+        {"pod_annotations": {"karpenter.sh/do-not-disrupt": "true"}},
+    ],
 )
 def test_what_else_the_settings_say_counts(settings: dict[str, Any]) -> None:
     assert digest({}, **settings) != digest({})

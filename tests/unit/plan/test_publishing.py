@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autollm.contract.digests import digest_bytes
-from autollm.contract.tasks import PublishTask
+from autollm.contract.tasks import EvaluateTask, PublishTask
 from autollm.plan.step import Ended
 from autollm.resources.facts import Difference, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
@@ -49,6 +49,29 @@ def differing(monkeypatch: pytest.MonkeyPatch, difference: str, low: str, **metr
             )
             for one in trial.spec.against or []
             for metric, value, bound in asked
+        ]
+        return real(trial, others).model_copy(update={"differences": made or None})
+
+    monkeypatch.setattr(synthetic, "result", result)
+
+
+def comparing_by_constraints(monkeypatch: pytest.MonkeyPatch, world: World, **lows: str) -> None:
+    """Let the evaluators compare as real ones do: by the objective and by the metrics of the constraints that they were told of."""
+    real = synthetic.result
+
+    def result(trial: MergeTrial, others: Mapping[str, MergeTrial]) -> Any:
+        constraints = next(task.constraints for task, _ in world.tasks.values() if isinstance(task, EvaluateTask))
+        made = [
+            Difference(
+                trial=one.trial,
+                metric=metric,
+                difference=Decimal("0.02"),
+                low=Decimal("0.01"),
+                high=Decimal(1),
+                gate_low=Decimal(lows.get(metric or "", "0.01")),
+            )
+            for one in trial.spec.against or []
+            for metric in [None, *(constraint.metric for constraint in constraints)]
         ]
         return real(trial, others).model_copy(update={"differences": made or None})
 
@@ -95,6 +118,25 @@ class TestGate:
         world = World(make_run(evaluation=CONSTRAINED))
         world.settle()
         assert world.conditions()["Published"] == ("False", "ConstraintBroken")
+
+    def test_a_constraint_on_another_metric_after_the_test_is_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(make_run(evaluation=CONSTRAINED))
+        comparing_by_constraints(monkeypatch, world, style="-0.5")
+        world.settle()
+        assert world.conditions()["Published"] == ("False", "ConstraintBroken")
+        world.change(make_run(evaluation={**CONSTRAINED, "constraints": [{"metric": "answers", "margin": "0.02"}]}).spec)
+        world.settle()
+        assert world.conditions()["Published"] == ("True", "Published")
+
+    def test_another_margin_needs_no_other_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        world = World(make_run(evaluation=CONSTRAINED))
+        comparing_by_constraints(monkeypatch, world, style="-0.5")
+        world.settle()
+        tested = len(world.trials)
+        world.change(make_run(evaluation={**CONSTRAINED, "constraints": [{"metric": "style", "margin": "0.6"}]}).spec)
+        world.settle()
+        assert world.conditions()["Published"] == ("True", "Published")
+        assert len(world.trials) == tested
 
     def test_the_base_is_scored_for_the_gate_even_where_it_is_no_baseline(self) -> None:
         world = World(make_run(baselines={"base": False, "each": False, "average": False}))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from autollm.contract.exit_codes import ExitCode
+from autollm.contract.tasks import AnyTask
 from charts.dashboard.panels import SECTIONS, Query
 from cluster.cluster import Cluster
 from cluster.connection import APPLY
@@ -18,7 +20,7 @@ from docs.monitoring_page import Asked, ask
 from support.cluster_run import ClusterRun
 from support.operator_process import OperatorProcess, running_operator
 from support.prometheus import RULES, Prometheus, prometheus
-from support.simulated_pods import SimulatedPods
+from support.simulated_pods import Ending, SimulatedPods
 
 SECONDS = {"train": 10.0, "trial": 0.3}
 QUERIES = [query for section in SECTIONS for panel in section.panels for query in panel.queries]
@@ -49,7 +51,7 @@ class Watched:
 def watched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder, namespace = tmp_path_factory.mktemp("scraped"), cluster.namespace()
     run = ClusterRun(cluster, namespace, "bot")
-    pods = SimulatedPods(cluster.admin, namespace, seconds=lambda what: SECONDS.get(what, 0.5))
+    pods = SimulatedPods(cluster.admin, namespace, seconds=lambda what: SECONDS.get(what, 0.5), fault=_store_is_away_at_first)
     with running_operator(folder, cluster.kubeconfig, namespace) as operator, pods:
         operator.wait_ready()
         with prometheus(folder, targets=[f"127.0.0.1:{operator.port}"]) as server:
@@ -57,10 +59,15 @@ def watched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             run.apply(search={"trials": 12, "optimizer": {"random": None, "bayesian": {}}})
             _report_progress(run)
             wait_until(lambda: bool(server.query("autollm_run_training_loss")), "no progress of a training was scraped")
+            wait_until(lambda: bool(server.query("autollm_run_failed_pods")), "no failed pod was scraped")
             run.wait("Succeeded", "True", "Published")
             wait_until(lambda: bool(server.query("autollm_run_published_revision == 1")), "no revision was scraped")
             yield Watched(run, operator, server, Asked(server.url, begin, time.time(), namespace=namespace))
     cluster.delete_namespace(namespace)
+
+
+def _store_is_away_at_first(task: AnyTask, attempt: int) -> Ending | None:
+    return Ending(ExitCode.UNAVAILABLE, "Error") if task.kind == "Train" and attempt == 0 else None
 
 
 def _report_progress(run: ClusterRun) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel
 from autollm.resources.evaluation import Constraint, Metric, Weights
-from autollm.resources.facts import ItemsFact
+from autollm.resources.facts import ItemsFact, ModelFact
 from autollm.resources.model import Model
 from autollm.resources.run import Artifacts, Keep, RevisionName, RunSpec
 from autollm.resources.run_status import ResultRow
@@ -25,12 +25,14 @@ class Task(Model):
 class PrepareTask(Task):
     """Read the sources, cut the chunks, resolve the base model, look which deltas exist; reports `Prepared` on the run.
 
-    `known` is the digest of the revision of which the run's status says already what is merged in it.
+    `known` is the digest of the revision of which the run's status says already what is merged in it; `last` is the base model as the
+    run was prepared with it before, whose number format stays.
     """
 
     kind: Literal["Prepare"] = "Prepare"
     key: Digest
     known: Digest | None = None
+    last: ModelFact | None = None
     spec: RunSpec
 
 

@@ -13,7 +13,7 @@ from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.waiting import Wait, with_waits
 from autollm.resources.facts import Prepared
 from autollm.resources.run import RunSpec
-from autollm.resources.run_status import DataCounts
+from autollm.resources.run_status import DataCounts, RunStatus
 
 
 def prepare_key(spec: RunSpec, seen: str = "") -> str:
@@ -44,9 +44,7 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
         )
         verdict = Verdict("DataReady", "True", "Prepared", message)
         return Step(verdicts=(verdict,), tasks=frozenset({name}), fields={"model": prepared.model, "data": counts})
-    published = snapshot.run.status.published if snapshot.run.status else None
-    known = published.digest if published is not None else None
-    doing = errand(PrepareTask(id=name, run=snapshot.name, key=key, known=known, spec=snapshot.spec), snapshot.task(name), now)
+    doing = errand(_task(snapshot, name, key), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure
         verdict = Verdict("DataReady", "False", failed.reason, failed.message)
@@ -60,6 +58,13 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
         doing.tasks,
         look_again=doing.look_again,
     )
+
+
+def _task(snapshot: Snapshot, name: str, key: str) -> PrepareTask:
+    status = snapshot.run.status or RunStatus()
+    known = status.published.digest if status.published is not None else None
+    last = status.prepared.model if status.prepared is not None else None
+    return PrepareTask(id=name, run=snapshot.name, key=key, known=known, last=last, spec=snapshot.spec)
 
 
 def _chunks(count: int) -> str:

@@ -22,6 +22,12 @@ NATIVE = ("cpu", "memory", "ephemeral-storage")
 """The resources that every node has; all others, such as nvidia.com/gpu, come from device plugins and are counted in whole devices."""
 
 
+def is_gpu(resource: str) -> bool:
+    """Say whether an extended resource is a GPU or a part of one, as the plugins of nvidia.com, amd.com and gpu.intel.com call them."""
+    domain, _, name = resource.partition("/")
+    return name in ("gpu", "gpu.shared") or name.startswith("mig-") or domain == "gpu.intel.com"
+
+
 def parse_quantity(quantity: str | int) -> Decimal:
     """Return what a quantity such as `16Gi`, `500m` or `4` comes to, in bytes or units; raises ValueError for other forms."""
     text = str(quantity)
@@ -78,6 +84,11 @@ class Resources(Model):
     def gpus(self) -> int:
         """How many whole GPUs a pod has, by the names under which device plugins offer them."""
         return sum(int(parse_quantity(much)) for name, much in (self.limits or {}).items() if name.endswith("/gpu"))
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether a pod has a GPU at all, be it a part of one."""
+        return any(is_gpu(name) and parse_quantity(much) > 0 for name, much in (self.limits or {}).items())
 
 
 def contradiction(resources: Resources) -> str | None:

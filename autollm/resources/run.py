@@ -41,7 +41,9 @@ class BaseModelSpec(Model):
         None, description="The Hub's branch, tag or commit; status.model says which commit was used."
     )
     dtype: DType | None = Field(
-        None, description="The number format that is trained, scored and published; absent: measured on the machine, then kept."
+        None,
+        description="The number format that is trained, scored and published; absent: BFloat16 where `workers` asks for GPUs to train or "
+        "score, else measured; then kept.",
     )
     secret_name: SecretName | None = Field(
         None, description="In a cluster, the Secret with HF_TOKEN; on one machine the environment's token is used."

@@ -109,6 +109,11 @@ class Workers(Model):
     ttl_after_finished: Duration = Field("1h", description="How long the Job of a task stays once its report is safe.")
 
     @property
+    def compute_on_gpus(self) -> bool:
+        """Whether deltas are trained or candidates scored on GPUs, wherever the data is prepared."""
+        return self.train.resources.has_gpu or self.evaluate.resources.has_gpu
+
+    @property
     def by_kind(self) -> Mapping[str, TaskWorkers]:
         """What each kind of task may use, by the name of its section."""
         return {"prepare": self.prepare, "train": self.train, "evaluate": self.evaluate, "publish": self.publish}

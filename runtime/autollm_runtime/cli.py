@@ -125,7 +125,8 @@ def _run(options: argparse.Namespace, rank: Rank, in_hand: InHand) -> Ending:
             _log.error("the worker cannot begin", extra={"task": task.id, "cause": str(error)})
             return Ending(ExitCode.USAGE, error.reason, str(error))
         work = _load(task.kind, threads)
-        context = Context(ports.reports, ports.trials, scratch, stop, threads=threads, rank=rank, in_hand=in_hand)
+        in_pod = options.namespace is not None
+        context = Context(ports.reports, ports.trials, scratch, stop, threads=threads, rank=rank, in_hand=in_hand, in_pod=in_pod)
         work(task, context)
     except Exception as error:
         ending = ending_of(error)

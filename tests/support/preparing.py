@@ -76,15 +76,19 @@ class Preparer:
         """The task document of a spec."""
         return PrepareTask.parse({"id": "prepare", "run": run, "key": "sha256:" + "0" * 64, "spec": dict(spec)})
 
-    def context(self) -> Context:
+    def context(self, *, in_pod: bool = False) -> Context:
         """Surroundings that report into a folder of objects."""
         objects = ObjectFolder(self.folder / "objects")
         scratch = self.folder / "scratch"
         scratch.mkdir(exist_ok=True)
-        return Context(FolderReports(objects), FolderFeed(objects), scratch, threading.Event(), 1)
+        return Context(FolderReports(objects), FolderFeed(objects), scratch, threading.Event(), 1, in_pod=in_pod)
 
-    def run(self, spec: Mapping[str, Any], run: str = "run") -> Outcome:
+    def run(self, spec: Mapping[str, Any], run: str = "run", *, in_pod: bool = False) -> Outcome:
         """Run the task and read its report."""
-        run_prepare(self.task(spec, run), self.context())
+        run_prepare(self.task(spec, run), self.context(in_pod=in_pod))
+        return Outcome(self.reported(run), Path(str(spec["artifacts"]["uri"])))
+
+    def reported(self, run: str = "run") -> Prepared:
+        """What a run's task has reported last."""
         report = self.folder / "objects" / "autollmruns" / run / "prepared.json"
-        return Outcome(Prepared.parse(json.loads(report.read_bytes())["prepared"]), Path(str(spec["artifacts"]["uri"])))
+        return Prepared.parse(json.loads(report.read_bytes())["prepared"])

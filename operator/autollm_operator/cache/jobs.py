@@ -8,6 +8,7 @@ from sys import intern
 from typing import Any, Literal
 
 from autollm.contract.pod import FAILURE_ANNOTATION, GENERATION_LABEL, TASK_LABEL, WORKERS_ANNOTATION
+from autollm.resources.quantities import is_gpu
 from autollm_operator.cache.parsed import controller
 from autollm_operator.cache.views import JobView
 
@@ -60,9 +61,3 @@ def _indexes(listed: str) -> frozenset[int]:
 def _gpus(containers: Iterable[Mapping[str, Any]]) -> int:
     limits = [(container.get("resources") or {}).get("limits") or {} for container in containers]
     return sum(int(count) for limit in limits for name, count in limit.items() if is_gpu(name) and str(count).isdigit())
-
-
-def is_gpu(resource: str) -> bool:
-    """Say whether an extended resource is a GPU or a part of one, as the plugins of nvidia.com, amd.com and gpu.intel.com call them."""
-    domain, _, name = resource.partition("/")
-    return name == "gpu" or name.startswith("mig-") or domain == "gpu.intel.com"

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
-from autollm.contract import layout
 from autollm.resources.facts import ModelFact
 from autollm.resources.run import BaseModelSpec
-from autollm.store import PreconditionError, Store
+from autollm.store import Store
 from autollm.store.hub import commit, parse_hub_uri
-from autollm_runtime.model.dtypes import DTypeName, choose_device, probe_dtype
 from autollm_runtime.model.fetch import fetch_location
 from autollm_runtime.model.folder import CONFIG, inspect_folder
 from autollm_runtime.model.gguf import converted
 from autollm_runtime.model.loading import check_architecture, check_finite, load_tokenizer
+from autollm_runtime.model.number_format import number_format
 
-_NUMBER_FORMAT = "dtype.json"
 
-
-def resolve_base(spec: BaseModelSpec, store: Store, scratch: Path) -> ModelFact:
+def resolve_base(spec: BaseModelSpec, store: Store, scratch: Path, *, last: ModelFact | None = None, on_gpus: bool = False) -> ModelFact:
     """Find, check and digest the model a run starts from.
 
-    A folder in safetensors is used where it lies; a GGUF file is converted into the artifacts once. Raises InputError
-    naming the path and the remedy where the model is missing, incomplete, pickled, quantised, not finite, without tokenizer
+    A folder in safetensors is used where it lies; a GGUF file is converted into the artifacts once. `last` is what the run was
+    prepared with before, and `on_gpus` says that pods with GPUs train or score: see `number_format`. Raises InputError naming the
+    path and the remedy where the model is missing, incomplete, pickled, quantised, not finite, without tokenizer
     or of an architecture that transformers does not have.
     """
     path = fetch_location(spec.uri, spec.revision, store, scratch)
@@ -39,7 +36,8 @@ def resolve_base(spec: BaseModelSpec, store: Store, scratch: Path) -> ModelFact:
         check_finite(folder, spec.uri)
         uri, revision = _pinned(spec, path)
         digest, parameters = folder.digest(), folder.parameters
-    return ModelFact(uri=uri, digest=digest, dtype=spec.dtype or _number_format(digest, store), revision=revision, parameters=parameters)
+    dtype = spec.dtype or number_format(digest, store, last=last, on_gpus=on_gpus)
+    return ModelFact(uri=uri, digest=digest, dtype=dtype, revision=revision, parameters=parameters)
 
 
 def _pinned(spec: BaseModelSpec, path: Path) -> tuple[str, str | None]:
@@ -47,13 +45,3 @@ def _pinned(spec: BaseModelSpec, path: Path) -> tuple[str, str | None]:
     if spec.uri.startswith("hf://"):
         return f"hf://{parse_hub_uri(spec.uri, spec.revision).name}", commit(path)
     return (spec.uri if "://" in spec.uri else path.absolute().as_uri()), None
-
-
-def _number_format(digest: str, store: Store) -> DTypeName:
-    """Measure once and keep: a second measurement that falls otherwise would make every delta and score a stranger."""
-    key = f"{layout.base_prefix(digest)}{_NUMBER_FORMAT}"
-    if store.stat(key) is None:
-        with suppress(PreconditionError):  # another worker was first; its measurement is the one
-            store.write(key, json.dumps({"dtype": probe_dtype(choose_device())}).encode(), if_absent=True)
-    kept: DTypeName = json.loads(store.read(key))["dtype"]
-    return kept

@@ -37,7 +37,8 @@ def run_prepare(task: PrepareTask, context: Context) -> None:
     artifacts = task.spec.artifacts
     store = open_store(artifacts.uri, endpoint=artifacts.endpoint, region=artifacts.region)
     probe_store(store)  # artifacts that cannot be kept are told before an hour is spent on the data
-    model = resolve_base(task.spec.model, store, context.scratch)
+    on_gpus = context.in_pod and task.spec.workers.compute_on_gpus
+    model = resolve_base(task.spec.model, store, context.scratch, last=task.last, on_gpus=on_gpus)
     base = fetch_location(model.uri, model.revision, store, context.scratch)
     context.check_stop()
     manifest, digest = _data(task, context, store, model, base)

@@ -19,7 +19,8 @@ class Context:
 
     `scratch` is a folder of the task's own, kept from one attempt to the next and of no value once it is done. `stop` is
     set when the task is asked to save and end. `threads` is how many threads it may compute with. `rank` is this process's place
-    among several that train together. `in_hand` is where the trial is noted that is being scored.
+    among several that train together. `in_hand` is where the trial is noted that is being scored. `in_pod` says that each task of the
+    run has a pod of its own, made as the run's `workers` say; else all of them use this machine.
     """
 
     reports: Reports
@@ -29,6 +30,7 @@ class Context:
     threads: int
     rank: Rank = SINGLE
     in_hand: InHand = field(default_factory=InHand)
+    in_pod: bool = False
 
     def check_stop(self) -> None:
         """Raise Interrupted if the task was asked to stop; to be called where what was done is saved."""

@@ -35,8 +35,17 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "artifacts"))
 
 
-def resolve(uri: str | Path, store: Store, tmp_path: Path, dtype: str | None = "Float32") -> ModelFact:
-    return resolve_base(BaseModelSpec.model_validate({"uri": str(uri), "dtype": dtype}), store, tmp_path / "scratch")
+def resolve(
+    uri: str | Path,
+    store: Store,
+    tmp_path: Path,
+    dtype: str | None = "Float32",
+    *,
+    last: ModelFact | None = None,
+    on_gpus: bool = False,
+) -> ModelFact:
+    spec = BaseModelSpec.model_validate({"uri": str(uri), "dtype": dtype})
+    return resolve_base(spec, store, tmp_path / "scratch", last=last, on_gpus=on_gpus)
 
 
 def shard(folder: Path) -> None:
@@ -168,9 +177,29 @@ def test_the_number_format_is_measured_once_and_kept(base: Path, store: Store, t
     measured = resolve(base, store, tmp_path, dtype=None).dtype
     assert measured in ("BFloat16", "Float32")
     other = "Float32" if measured == "BFloat16" else "BFloat16"
-    monkeypatch.setattr("autollm_runtime.model.base.probe_dtype", lambda device: other)
+    monkeypatch.setattr("autollm_runtime.model.number_format.probe_dtype", lambda device: other)
     assert resolve(base, store, tmp_path, dtype=None).dtype == measured
     assert resolve(base, store, tmp_path, dtype="Float16").dtype == "Float16"
+
+
+def test_pods_with_gpus_compute_in_bf16_whatever_the_cpu_of_this_one_is_good_at(
+    base: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autollm_runtime.model.number_format.probe_dtype", lambda device: "Float32")
+    assert resolve(base, store, tmp_path, dtype=None).dtype == "Float32", "this is what the store remembers from here on"
+    assert resolve(base, store, tmp_path, dtype=None, on_gpus=True).dtype == "BFloat16"
+    assert resolve(base, store, tmp_path, dtype="Float32", on_gpus=True).dtype == "Float32", "the document has the last word"
+
+
+def test_a_run_keeps_its_number_format_and_with_it_its_deltas_when_it_gets_gpus(
+    base: Path, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = resolve(base, store, tmp_path, dtype="Float32")
+    assert resolve(base, store, tmp_path, dtype=None, last=last, on_gpus=True) == last
+    assert "model.dtype: BFloat16" in caplog.text
+    assert resolve(base, store, tmp_path, dtype="BFloat16", last=last, on_gpus=True).dtype == "BFloat16"
+    (base / "config.json").write_text((base / "config.json").read_text() + "\n")
+    assert resolve(base, store, tmp_path, dtype=None, last=last, on_gpus=True).dtype == "BFloat16", "no delta is for another base"
 
 
 def test_probing_is_quick_and_its_answer_can_be_loaded(base: Path) -> None:

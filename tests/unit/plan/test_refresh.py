@@ -80,14 +80,27 @@ def test_where_nothing_is_new_the_round_looks_and_ends() -> None:
     world.settle()
     before, trials, revision = list(world.done), dict(world.trials), world.revisions
     wait_until_due(world)
-    asked = world.plan().actions
-    assert [action.task.kind for action in asked if isinstance(action, EnsureTask)] == ["Prepare"]
+    asked = [action.task for action in world.plan().actions if isinstance(action, EnsureTask)]
+    assert [task.kind for task in asked] == ["Prepare"]
     assert reconciling(world).startswith("Round 2: ")
     assert world.conditions()["Succeeded"] == ("True", "Published")
     world.settle()
     assert (world.done, world.trials, world.revisions) == (before, trials, revision)
     assert world.conditions()["Succeeded"] == ("True", "Published")
     assert (refresh(world).round, refresh(world).begun) == (2, "2026-01-02T00:00:00Z")
+
+
+def test_a_preparation_is_told_of_the_base_model_of_the_last_one_whose_number_format_stays() -> None:
+    world, _ = daily()
+    (first,) = [action.task for action in world.plan().actions if isinstance(action, EnsureTask)]
+    world.settle()
+    wait_until_due(world)
+    (second,) = [action.task for action in world.plan().actions if isinstance(action, EnsureTask)]
+    assert isinstance(first, PrepareTask)
+    assert isinstance(second, PrepareTask)
+    assert world.run.status is not None
+    assert world.run.status.prepared is not None
+    assert (first.last, second.last) == (None, world.run.status.prepared.model)
 
 
 def test_new_records_train_their_delta_alone_and_are_searched_from_the_published_weights() -> None:

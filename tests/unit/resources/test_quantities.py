@@ -8,7 +8,8 @@ import pytest
 
 from autollm.plan.problems import document_problem
 from autollm.resources import AutoLLMRun
-from autollm.resources.quantities import Resources, contradiction, parse_quantity
+from autollm.resources.quantities import Resources, contradiction, is_gpu, parse_quantity
+from autollm.resources.workers import Workers
 from support.documents import SHORTEST, changed
 
 
@@ -50,3 +51,35 @@ def test_the_plan_says_so_with_the_field() -> None:
         "ContradictoryResources",
         "workers.evaluate.resources.requests[cpu] is 2, more than the limit of 1: raise the limit or lower the request.",
     )
+
+
+@pytest.mark.parametrize(
+    ("resource", "told"),
+    [
+        ("nvidia.com/gpu", True),
+        ("amd.com/gpu", True),
+        ("nvidia.com/gpu.shared", True),
+        ("nvidia.com/mig-1g.10gb", True),
+        ("gpu.intel.com/i915", True),
+        ("cpu", False),
+        ("memory", False),
+        ("example.org/fpga", False),
+    ],
+)
+def test_what_is_a_gpu(resource: str, *, told: bool) -> None:
+    assert is_gpu(resource) is told
+
+
+@pytest.mark.parametrize(
+    ("workers", "told"),
+    [
+        ({}, False),
+        ({"train": {"nvidia.com/gpu": 2}}, True),
+        ({"evaluate": {"nvidia.com/mig-1g.10gb": "1"}}, True),
+        ({"train": {"nvidia.com/gpu": 0, "cpu": 4}}, False),
+        ({"prepare": {"amd.com/gpu": 1}, "publish": {"amd.com/gpu": 1}}, False),
+    ],
+)
+def test_a_run_computes_on_gpus_where_it_trains_or_scores_on_them(workers: dict[str, dict[str, str | int]], *, told: bool) -> None:
+    asked = Workers.parse({kind: {"resources": {"limits": limits}} for kind, limits in workers.items()})
+    assert asked.compute_on_gpus is told

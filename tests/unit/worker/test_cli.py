@@ -15,6 +15,7 @@ from autollm.contract.tasks import AnyTask
 from autollm.errors import InputError
 from autollm_runtime import cli
 from autollm_runtime.worker.context import Context
+from autollm_runtime.worker.ports import folder_ports
 
 PIN = {"kind": "Pin", "id": "pin", "run": "demo", "revision": "r1", "artifacts": {"uri": "artifacts"}}
 
@@ -55,12 +56,27 @@ def run(tmp_path: Path, *more: str, task: Any = PIN, command: str = "publish") -
     return code, json.loads(end.read_bytes())
 
 
+def run_in_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str = "publish") -> tuple[int, dict[str, str]]:
+    """Run the task as a pod does, with a folder in place of the API server."""
+    monkeypatch.setattr(cli, "cluster_ports", lambda namespace, environ: folder_ports(tmp_path / namespace))
+    document, end = tmp_path / "task.json", tmp_path / "termination.json"
+    document.write_text(json.dumps(PIN))
+    code = cli.main([command, "--task", str(document), "--namespace", "team-a", "--termination", str(end)])
+    return code, json.loads(end.read_bytes())
+
+
 def test_a_task_that_is_done(tmp_path: Path, program: Program) -> None:
     assert run(tmp_path, "--threads", "3") == (0, {"reason": "Completed", "message": ""})
     ((task, context),) = program.given
     assert task.id == "pin"
-    assert (context.threads, context.scratch) == (3, tmp_path / "scratch")
+    assert (context.threads, context.scratch, context.in_pod) == (3, tmp_path / "scratch", False)
     assert context.scratch.is_dir()
+
+
+def test_a_task_in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
+    assert run_in_pod(tmp_path, monkeypatch) == (0, {"reason": "Completed", "message": ""})
+    ((_, context),) = program.given
+    assert context.in_pod
 
 
 def test_a_task_that_fails_by_its_input(tmp_path: Path, program: Program) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autollm_operator.cache.jobs import is_gpu, job_view
+from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.views import Owner
 from support.kubernetes_objects import Document, condition, job, job_with
 
@@ -63,19 +63,3 @@ def test_only_complete_and_failed_decide(document: Document, outcome: str | None
 )
 def test_fields(changes: dict[str, Any], field: str, value: object) -> None:
     assert getattr(job_view(job(**changes)), field) == value
-
-
-@pytest.mark.parametrize(
-    ("resource", "told"),
-    [
-        ("nvidia.com/gpu", True),
-        ("amd.com/gpu", True),
-        ("nvidia.com/mig-1g.10gb", True),
-        ("gpu.intel.com/i915", True),
-        ("cpu", False),
-        ("memory", False),
-        ("example.org/fpga", False),
-    ],
-)
-def test_what_is_a_gpu(resource: str, *, told: bool) -> None:
-    assert is_gpu(resource) is told

@@ -21,6 +21,7 @@ class Health:
         working: For how many seconds the oldest pass has been under way.
         works: Whether this replica works, rather than standing by.
         listed: Whether every kind has been listed once.
+        refused: Why this replica could not hold its Lease even if it were free; empty where it could, or needs none.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class Health:
         working: Callable[[], float],
         works: Callable[[], bool],
         listed: Callable[[], bool],
+        refused: Callable[[], str],
     ) -> None:
         self._silence, self._waiting, self._working = silence, waiting, working
-        self._works, self._listed = works, listed
+        self._works, self._listed, self._refused = works, listed, refused
 
     def why_not_alive(self) -> str:
         """Return what is stuck, so that a new process would help."""
@@ -47,4 +49,4 @@ class Health:
 
     def why_not_ready(self) -> str:
         """Return what is missing until this replica knows the cluster, and so could work at once."""
-        return "" if self._listed() else "not every kind of object has been listed yet"
+        return self._refused() if self._listed() else "not every kind of object has been listed yet"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from autollm_operator.api.port import Api, ApiError, ConflictError
+from autollm_operator.api.port import Api, ApiError, ConflictError, Document, NotFoundError, UnavailableError
 from autollm_operator.api.resources import LEASES
 
 _log = logging.getLogger(__name__)
@@ -64,26 +64,27 @@ class Lease:
         self._now = now
         self._seen: _Seen | None = None
         self._until = float("-inf")
+        self._refusal = "the Lease has not been asked for yet"
 
     def held(self) -> bool:
         """Say whether this candidate may work at this instant."""
         return self._clock() < self._until
 
-    def attempt(self) -> bool:
-        """Take the Lease if it is free, or renew it; say whether it is held.
+    def refusal(self) -> str:
+        """Return why this candidate could not hold the Lease even if it were free, or nothing: of the last attempt that was answered."""
+        return self._refusal
 
-        Raises ApiError, also where there is no Lease: the chart makes it, because no role can allow to create one name alone.
-        """
-        begun = self._clock()
-        lease = self._api.get(LEASES, self._namespace, self._name)
-        version, spec = lease["metadata"]["resourceVersion"], lease.get("spec") or {}
-        if self._seen is None or self._seen.version != version:
-            self._seen = _Seen(version, self._clock())
-        holder = spec.get("holderIdentity")
-        if holder and holder != self._identity and self._clock() < self._seen.at + (spec.get("leaseDurationSeconds") or LEASE_SECONDS):
-            return False
-        term = {} if holder == self._identity else {"acquireTime": self._time(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
-        return self._write(version, {**self._ours(), **term}, begun)
+    def attempt(self) -> bool:
+        """Take the Lease if it is free, or renew it; make it where there is none. Say whether it is held; raises ApiError."""
+        try:
+            held = self._attempt()
+        except UnavailableError:
+            raise
+        except ApiError as error:
+            self._refusal = str(error)
+            raise
+        self._refusal = ""
+        return held
 
     def release(self) -> None:
         """Give the Lease back, so that another candidate need not wait; raises ApiError."""
@@ -91,9 +92,29 @@ class Lease:
             return
         self._until = float("-inf")
         lease = self._api.get(LEASES, self._namespace, self._name)
-        if lease["spec"].get("holderIdentity") == self._identity:
+        if (lease.get("spec") or {}).get("holderIdentity") == self._identity:
             spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
             self._patch(lease["metadata"]["resourceVersion"], spec)
+
+    def _attempt(self) -> bool:
+        begun = self._clock()
+        lease = self._found()
+        version, spec = lease["metadata"]["resourceVersion"], lease.get("spec") or {}
+        if self._seen is None or self._seen.version != version:
+            self._seen = _Seen(version, self._clock())
+        holder = spec.get("holderIdentity")
+        # Given back, it has an empty holder; without any it is new, perhaps after one that was deleted, whose holder may still work.
+        free = holder == "" or holder == self._identity or (holder is None and self.held())
+        if not free and self._clock() < self._seen.at + (spec.get("leaseDurationSeconds") or LEASE_SECONDS):
+            return False
+        term = {} if holder == self._identity else {"acquireTime": self._time(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        return self._write(version, {**self._ours(), **term}, begun)
+
+    def _found(self) -> Document:
+        try:
+            return self._api.get(LEASES, self._namespace, self._name)
+        except NotFoundError:  # nobody else makes it: GitOps tools leave Leases out, and somebody may delete it
+            return self._api.ensure(LEASES, self._namespace, self._name)
 
     def _write(self, version: str, spec: dict[str, Any], begun: float) -> bool:
         try:
@@ -118,13 +139,16 @@ def contend(lease: Lease, begin: Callable[[], None], stop: threading.Event) -> N
 
     Whoever works has to ask `held` at any rate: a request that hangs keeps this thread past the end of the Lease.
     """
-    begun = False
+    begun, told = False, ""
     while not stop.is_set():
+        held, reason = False, ""
         try:
             held = lease.attempt()
         except ApiError as error:
-            held = False
-            _log.warning("%s", error, extra={"reason": error.reason})
+            reason = error.reason
+            if reason != told:
+                _log.warning("%s", error, extra={"reason": reason})
+        told = reason
         if held and not begun:
             begun = True
             _log.info("this replica holds the lease and begins to work")

@@ -66,6 +66,7 @@ class Operation:
             working=self._queue.longest_work,
             works=self._working.is_set,
             listed=self._resync.complete.is_set,
+            refused=lambda: "" if self._lease is None else self._lease.refusal(),
         )
         server = Server(self._settings.host, self._settings.port, routes(health, build_registry(self._cache, self._queue)))
         _log.info("serving metrics and probes", extra={"port": server.port})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autollm_operator.api.port import AlreadyExistsError, Api, ConflictError, Document, InvalidError, NotFoundError
-from autollm_operator.api.resources import JOBS, PODS, RUNS, TRIALS
+from autollm_operator.api.resources import JOBS, LEASES, PODS, RUNS, TRIALS
 from cluster.waiting import wait_until
 from support.documents import SHORTEST
 
@@ -73,6 +73,16 @@ class ApiContract:
         with pytest.raises(AlreadyExistsError, match="already exists"):
             api.create(RUNS, run_document(namespace))
         assert api.get(RUNS, namespace, "support-bot") == run
+
+    def test_what_is_ensured_is_made_once_and_left_as_it_is(self, api: Api, namespace: str) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: api.ensure(LEASES, namespace, "operator"), range(16)))
+        assert len({(one["metadata"]["uid"], one["metadata"]["resourceVersion"]) for one in made}) == 1
+        assert not made[0].get("spec")
+        spec = {"holderIdentity": "a", "leaseDurationSeconds": 15}
+        api.patch(LEASES, namespace, "operator", {"spec": spec})
+        again = api.ensure(LEASES, namespace, "operator")
+        assert (again["metadata"]["uid"], again["spec"]) == (made[0]["metadata"]["uid"], spec)
 
     def test_what_is_not_there_is_not_found(self, api: Api, namespace: str) -> None:
         with pytest.raises(NotFoundError, match=r"autollmruns .*none"):

@@ -28,7 +28,7 @@ OPERATOR = (
     | rights("events.events.k8s.io", verbs=("create",))
 )
 WORKER = rights(RUNS, TRAININGS, verbs=("get",)) | rights(TRIALS, verbs=READ) | rights(*STATUSES, verbs=("patch",))
-LEASE = rights("leases.coordination.k8s.io", verbs=("get", "patch"), name="autollm")
+LEASE = rights("leases.coordination.k8s.io", verbs=("create", "get", "patch"), name="autollm")
 VIEW = rights(*KINDS, verbs=READ)
 EDIT = rights(*KINDS, verbs=("create", "update", "patch", "delete", "deletecollection"))
 

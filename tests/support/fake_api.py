@@ -114,16 +114,17 @@ class FakeApi:
                 raise InvalidError(f"a {resource.kind} without a name", status=422)
             if slot in self._objects:
                 raise AlreadyExistsError(f'{resource.plural} "{name}" already exists', status=409)
-            self._made += 1
-            made = {"apiVersion": resource.api_version, "kind": resource.kind, **_copy(dict(document))}
-            made["metadata"] |= {
-                "uid": f"00000000-0000-4000-8000-{self._made:012d}",
-                "creationTimestamp": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "generation": 1,
-            }
-            if resource in WITH_STATUS:
-                made.pop("status", None)
-            stored = self._store(slot, made, "ADDED")
+            stored = self._make(slot, document)
+        self.fault(call, "after")
+        return stored
+
+    def ensure(self, resource: Resource, namespace: str, name: str) -> Document:
+        call = Call("ensure", resource, namespace, name)
+        self._asked(call)
+        with self._lock:
+            slot = _Slot(resource, namespace, name)
+            there = slot in self._objects
+            stored = _copy(self._objects[slot]) if there else self._make(slot, {"metadata": {"namespace": namespace, "name": name}})
         self.fault(call, "after")
         return stored
 
@@ -212,6 +213,18 @@ class FakeApi:
     def _status(self, document: Document) -> OwnedStatus:
         return self._statuses.setdefault(document["metadata"]["uid"], OwnedStatus(document.get("status", {})))
 
+    def _make(self, slot: _Slot, document: Mapping[str, Any]) -> Document:
+        self._made += 1
+        made = {"apiVersion": slot.resource.api_version, "kind": slot.resource.kind, **_copy(dict(document))}
+        made["metadata"] |= {
+            "uid": f"00000000-0000-4000-8000-{self._made:012d}",
+            "creationTimestamp": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "generation": 1,
+        }
+        if slot.resource in WITH_STATUS:
+            made.pop("status", None)
+        return self._store(slot, made, "ADDED")
+
     def _store(self, slot: _Slot, document: Document, change: Change) -> Document:
         if document != self._objects.get(slot):
             self._version += 1
@@ -276,6 +289,7 @@ class FakeApiAs:
         self.list = api.list
         self.get = api.get
         self.create = api.create
+        self.ensure = api.ensure
         self.patch = api.patch
         self.delete = api.delete
         self.evict = api.evict

@@ -102,6 +102,11 @@ class KubernetesApi:
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **document}
         return self._ask("create", resource, _At(document["metadata"]["namespace"]), self._owned, body, _JSON)
 
+    def ensure(self, resource: Resource, namespace: str, name: str) -> Document:
+        """Return the object of this name, made with nothing but its name where there is none."""
+        body: Document = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"namespace": namespace, "name": name}}
+        return self._ask("apply", resource, _At(namespace, name), self._owned, body, _APPLY)
+
     def apply_status(self, resource: Resource, document: Mapping[str, Any]) -> Document:
         """Own exactly these fields of an object's status; raises NotFoundError, and ConflictError as the port says."""
         metadata = document["metadata"]

@@ -1,4 +1,4 @@
-"""The port to the Kubernetes API: seven verbs over plain documents, and the errors that callers tell apart."""
+"""The port to the Kubernetes API: eight verbs over plain documents, and the errors that callers tell apart."""
 
 from __future__ import annotations
 
@@ -78,6 +78,13 @@ class Api(Protocol):
 
     def create(self, resource: Resource, document: Mapping[str, Any]) -> Document:
         """Create an object and return it as stored; raises AlreadyExistsError."""
+        ...
+
+    def ensure(self, resource: Resource, namespace: str, name: str) -> Document:
+        """Return the object of this name, made with nothing but its name where there is none (server-side apply).
+
+        A role can allow to make one name alone only in this way: of what `create` makes, the API server asks for the right without a name.
+        """
         ...
 
     def apply_status(self, resource: Resource, document: Mapping[str, Any]) -> Document:

@@ -116,11 +116,16 @@ def _let_operate(cluster: Cluster, account: str, namespace: str) -> None:
     wait_until(lambda: may(cluster.admin, account, probe), f"{account} has no rights")
 
 
+def give_back(api: KubernetesApi, namespace: str) -> None:
+    """Make a Lease as one has left it: nobody has to wait for it."""
+    api.create(LEASES, {"metadata": {"namespace": namespace, "name": "operator"}, "spec": {"holderIdentity": ""}})
+
+
 class Replicas:
     """Two operators that share a Lease."""
 
     def __init__(self, stack: ExitStack, api: KubernetesApi, kubeconfig: Path, namespace: str, folder: Path) -> None:
-        api.create(LEASES, {"metadata": {"namespace": namespace, "name": "operator"}})
+        give_back(api, namespace)
         self.both: list[OperatorProcess] = []
         for name in "ab":
             (folder / name).mkdir()
@@ -163,8 +168,40 @@ def test_of_one_that_dies_the_lease_runs_out(replicas: Replicas, api: Kubernetes
     wait_until(lambda: is_planned(api, namespace), "the run is not planned")
 
 
+def test_a_lease_that_is_deleted_is_made_again_and_stays_with_its_holder(replicas: Replicas, api: KubernetesApi, namespace: str) -> None:
+    lease = api.get(LEASES, namespace, "operator")
+
+    def again() -> bool:
+        """Say whether the one that is there now was renewed twice at least."""
+        seen.update(
+            one["spec"]["renewTime"]
+            for one in api.list(LEASES, namespace)
+            if one["metadata"]["uid"] != lease["metadata"]["uid"]
+            if one["spec"].get("holderIdentity") == lease["spec"]["holderIdentity"]
+        )
+        return len(seen) > 1
+
+    seen: set[str] = set()
+    api.delete(LEASES, namespace, "operator", uid=lease["metadata"]["uid"])
+    wait_until(again, "its holder does not hold it again")
+    assert replicas.leaders() == [replicas.leader]
+    assert replicas.leader.answers("/readyz")
+
+
+def test_who_may_not_hold_its_lease_is_not_ready_until_it_may(proxy: Proxy, namespace: str, tmp_path: Path) -> None:
+    proxy.before = lambda asked: refusal(403, "Forbidden") if "/leases" in asked.path else None
+    with running_operator(tmp_path, proxy.kubeconfig, namespace, lease=f"{namespace}/operator") as operator:
+        wait_until(lambda: len([one for one in proxy.asked if "/leases" in one.path]) >= 4, "it does not ask for its lease again")
+        assert operator.answers("/livez")
+        assert not operator.answers("/readyz")
+        assert [line["reason"] for line in operator.log if line["level"] == "WARNING"] == ["Forbidden"]
+        proxy.before = lambda asked: None
+        operator.wait_ready()
+        wait_until(lambda: "this replica holds the lease and begins to work" in messages(operator), "it does not begin")
+
+
 def test_who_cannot_renew_its_lease_ends(proxy: Proxy, api: KubernetesApi, namespace: str, tmp_path: Path) -> None:
-    api.create(LEASES, {"metadata": {"namespace": namespace, "name": "operator"}})
+    give_back(api, namespace)
     with running_operator(tmp_path, proxy.kubeconfig, namespace, lease=f"{namespace}/operator") as operator:
         wait_until(lambda: "this replica holds the lease and begins to work" in messages(operator), "it does not begin", seconds=60)
 

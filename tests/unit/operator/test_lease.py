@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autollm_operator.api.port import UnavailableError
+from autollm_operator.api.port import ForbiddenError, NotFoundError, UnavailableError
 from autollm_operator.api.resources import LEASES
 from autollm_operator.lease import HOLD_SECONDS, LEASE_SECONDS, Lease, contend
 from support.fake_api import Call, FakeApi, When
@@ -29,14 +29,25 @@ class Clock:
 
 @pytest.fixture
 def api() -> FakeApi:
-    api = FakeApi()
-    api.create(LEASES, {"metadata": {"namespace": "autollm", "name": "operator"}})
-    return api
+    """With a Lease that was given back."""
+    return with_free_lease()
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+def with_free_lease() -> FakeApi:
+    api = FakeApi()
+    api.create(LEASES, {"metadata": {"namespace": "autollm", "name": "operator"}, "spec": {"holderIdentity": ""}})
+    return api
+
+
+def remove(api: FakeApi) -> None:
+    """Delete the Lease, if there is one."""
+    for lease in api.list(LEASES, "autollm"):
+        api.delete(LEASES, "autollm", "operator", uid=lease["metadata"]["uid"])
 
 
 def candidate(api: FakeApi, clock: Clock, identity: str = "a") -> Lease:
@@ -155,9 +166,85 @@ def test_the_time_that_a_request_took_counts(api: FakeApi, clock: Clock) -> None
     assert not lease.held()
 
 
+def test_where_there_is_none_it_is_made_and_taken_when_no_earlier_holder_can_be_left(clock: Clock) -> None:
+    api = FakeApi()
+    first, second = candidate(api, clock), candidate(api, clock, "b")
+    assert not first.attempt()
+    assert not second.attempt()
+    clock.advance(LEASE_SECONDS - 0.1)
+    assert not first.attempt()
+    clock.advance(0.1)
+    assert first.attempt()
+    assert not second.attempt()
+    assert [call.verb for call in api.writes()] == ["ensure", "patch"]
+
+
+def test_of_two_that_make_it_at_the_same_time_neither_disturbs_the_other(clock: Clock) -> None:
+    api = FakeApi()
+    first, second = candidate(api, clock), candidate(api, clock, "b")
+
+    def overtaken(call: Call, when: When) -> None:
+        if call.verb == "ensure" and when == "before":
+            api.fault = lambda call, when: None
+            second.attempt()
+
+    api.fault = overtaken
+    assert not first.attempt()
+    clock.advance(LEASE_SECONDS)
+    assert second.attempt()
+    assert not first.attempt()
+
+
+def test_one_that_is_deleted_stays_with_its_holder(api: FakeApi, clock: Clock) -> None:
+    first, second = candidate(api, clock), candidate(api, clock, "b")
+    assert first.attempt()
+    remove(api)
+    assert not second.attempt()  # which makes it
+    assert first.attempt()
+    assert spec(api)["holderIdentity"] == "a"
+
+
+def test_of_one_that_is_deleted_the_holder_is_waited_for(api: FakeApi, clock: Clock) -> None:
+    first, second = candidate(api, clock), candidate(api, clock, "b")
+    assert first.attempt()
+    remove(api)
+    assert not second.attempt()
+    clock.advance(LEASE_SECONDS - 0.1)
+    assert not second.attempt()
+    assert not first.held()
+    clock.advance(0.1)
+    assert second.attempt()
+
+
+def test_why_it_is_refused_is_told_until_it_is_not(clock: Clock) -> None:
+    api = FakeApi()
+    lease = candidate(api, clock)
+    assert lease.refusal()  # nobody knows yet
+
+    def fail(error: Exception) -> None:
+        def fault(call: Call, when: When) -> None:
+            raise error
+
+        api.fault = fault
+        with pytest.raises(type(error)):
+            lease.attempt()
+
+    fail(UnavailableError("away"))
+    assert lease.refusal()
+    fail(ForbiddenError("no right to get leases"))
+    assert lease.refusal() == "no right to get leases"
+    fail(UnavailableError("away"))
+    assert lease.refusal() == "no right to get leases"
+    api.fault = lambda call, when: None
+    assert not lease.attempt()
+    assert lease.refusal() == ""
+    fail(UnavailableError("away"))
+    assert lease.refusal() == ""
+
+
 STEPS = st.tuples(
     st.integers(0, 2),  # who
-    st.sampled_from(["attempt", "attempt", "attempt", "release"]),
+    st.sampled_from(["attempt", "attempt", "attempt", "attempt", "release", "remove"]),
     st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0, 8.5, 9.2, 14.0, 16.0]),  # seconds before it
     st.sampled_from(["", "", "before", "after"]),  # where its request is lost
     st.sampled_from([0.0, 0.0, 3.0]),  # seconds that each of its requests takes
@@ -167,8 +254,7 @@ STEPS = st.tuples(
 @settings(max_examples=200)
 @given(steps=st.lists(STEPS, max_size=30), offsets=st.tuples(*[st.floats(0, 1e6)] * 3), rates=st.tuples(*[st.floats(0.9, 1.1)] * 3))
 def test_two_never_hold_it(steps: list[tuple[int, str, float, str, float]], offsets: tuple[float, ...], rates: tuple[float, ...]) -> None:
-    api = FakeApi()
-    api.create(LEASES, {"metadata": {"namespace": "autollm", "name": "operator"}})
+    api = with_free_lease()
     clocks = [Clock(offset, rate) for offset, rate in zip(offsets, rates, strict=True)]
     leases = [candidate(api, clock, name) for clock, name in zip(clocks, "abc", strict=True)]
 
@@ -181,12 +267,19 @@ def test_two_never_hold_it(steps: list[tuple[int, str, float, str, float]], offs
 
         def fault(call: Call, when: When, lost: str = lost, takes: float = takes) -> None:
             advance(takes / 2)
-            if call.verb == "patch" and when == lost:
+            if call.verb in ("patch", "ensure") and when == lost:
                 raise UnavailableError("lost")
 
         api.fault = fault
         with contextlib.suppress(UnavailableError):
-            leases[who].attempt() if what == "attempt" else leases[who].release()
+            match what:
+                case "attempt":
+                    leases[who].attempt()
+                case "release":
+                    with contextlib.suppress(NotFoundError):
+                        leases[who].release()
+                case _:
+                    remove(api)
         assert sum(lease.held() for lease in leases) <= 1
 
 
@@ -212,3 +305,26 @@ def test_contending_begins_once_and_ends_when_the_lease_is_lost(api: FakeApi, mo
     contend(lease, lambda: begun.append(clock.now), Stop())
     assert begun == [0.0]
     assert 18 <= clock.now <= 20  # renewed at 8 s, held until 18
+
+
+def test_a_failure_that_lasts_is_told_once(api: FakeApi, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    lease = candidate(api, clock)
+    asked = 0
+
+    def fault(call: Call, when: When) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            raise UnavailableError(f"away {asked}")
+        if asked < 9:
+            raise ForbiddenError(f"no {asked}")
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.advance(timeout or 0.0)
+            return False
+
+    api.fault = fault
+    stop = Stop()
+    contend(lease, stop.set, stop)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == ["no 1", "away 5", "no 6"]

@@ -22,6 +22,7 @@ class State:
     working: float = 0.0
     works: bool = True
     listed: bool = True
+    refused: str = ""
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def server(state: State) -> Iterator[Server]:
         working=lambda: state.working,
         works=lambda: state.works,
         listed=lambda: state.listed,
+        refused=lambda: state.refused,
     )
     registry = CollectorRegistry()
     Gauge("autollm_test", "A series.", registry=registry).set(7)
@@ -84,6 +86,12 @@ def test_who_has_not_listed_everything_is_not_ready(server: Server, state: State
     assert get(server, "/livez")[0] == 200
 
 
+def test_who_may_not_hold_the_lease_is_not_ready(server: Server, state: State) -> None:
+    state.refused = "the API server refused to apply leases autollm/operator: no (403)"
+    assert get(server, "/readyz")[::2] == (503, f"{state.refused}\n")
+    assert get(server, "/livez")[0] == 200
+
+
 def test_metrics_come_in_the_form_that_is_asked_for(server: Server) -> None:
     status, content_type, body = get(server, "/metrics")
     assert (status, content_type.split(";")[0]) == (200, "text/plain")
@@ -97,6 +105,6 @@ def test_there_is_nothing_else(server: Server) -> None:
 
 
 def test_all_addresses_are_served_where_none_is_named() -> None:
-    health = Health(silence=lambda: 0, waiting=lambda: 0, working=lambda: 0, works=lambda: True, listed=lambda: True)
+    health = Health(silence=lambda: 0, waiting=lambda: 0, working=lambda: 0, works=lambda: True, listed=lambda: True, refused=lambda: "")
     with closing(Server("", 0, routes(health, CollectorRegistry()))) as server:
         assert get(server, "/livez")[0] == 200

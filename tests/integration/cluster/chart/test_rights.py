@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from autollm.cli import main
+from autollm_operator.api.client import KubernetesApi
+from autollm_operator.api.login import configuration
+from autollm_operator.api.port import ForbiddenError
+from autollm_operator.api.resources import LEASES
 from cluster.cluster import Cluster
 from cluster.connection import MERGE, connect
 from cluster.waiting import wait_until
@@ -72,6 +77,15 @@ def test_the_lease_is_the_only_one_that_it_may_touch(installed: Cluster, user: s
         assert may(installed.admin, user, Access(verb, resource, home), name=name)
         assert not may(installed.admin, user, Access(verb, resource, home), name="another")
         assert not may(installed.admin, user, Access(verb, resource, OTHER), name=name)
+
+
+def test_it_makes_its_lease_and_no_other(installed: Cluster) -> None:
+    with closing(KubernetesApi(configuration(str(installed.kubeconfig_of(SYSTEM, "autollm"))))) as api:
+        assert api.ensure(LEASES, SYSTEM, "autollm")["metadata"]["name"] == "autollm"
+        with pytest.raises(ForbiddenError):
+            api.ensure(LEASES, SYSTEM, "another")
+        with pytest.raises(ForbiddenError):
+            api.ensure(LEASES, OTHER, "autollm")
 
 
 ATTEMPTS: dict[str, tuple[str, str, object]] = {

@@ -246,7 +246,7 @@ def measure_trials(world: World, repeats: int) -> list[list[Taken]]:
     lean, plain = bare_passes(subject.model, encode(world, subject.encoder))
     numbers = iter(range(repeats + 1))
     works: list[Callable[[], object]] = [
-        lambda: evaluator.score(trials.pop(), lambda: None),
+        lambda: evaluator.keep(evaluator.score(trials.pop(), lambda: None)),
         lean,
         plain,
         lambda: merge.apply(weights_of(world.adapters, next(numbers))),

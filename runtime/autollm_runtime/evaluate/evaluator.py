@@ -6,6 +6,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,6 +31,15 @@ SAMPLE_ANSWERS = 4
 _DEFAULT_CONFIDENCE = 0.95
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a trial came to, and its per-item results as they are to be kept below `key`."""
+
+    key: str
+    items: bytes
+    result: TrialResult
+
+
 class Evaluator:
     """Scores the trials of one task, one after the other."""
 
@@ -50,8 +60,8 @@ class Evaluator:
         if (spec.split, spec.items) not in self._items:
             self._items[spec.split, spec.items] = self._encode(spec, self._subject)
 
-    def score(self, trial: MergeTrial, between: Callable[[], None]) -> TrialResult:
-        """Score a trial and return its result, once its per-item results are in the store.
+    def score(self, trial: MergeTrial, between: Callable[[], None]) -> Scored:
+        """Score a trial; it is worth nothing before it is kept.
 
         `between` is called before each batch and may raise. Raises InputError where the candidate cannot be scored: it is of
         another landscape (LandscapeMismatch), its weights or logits are not finite (NonFinite), or it is compared with a
@@ -73,10 +83,19 @@ class Evaluator:
             del subject
             _release()
         key = layout.trial_results(spec.run, trial.metadata.name)
-        self._store.write(key, encode_results(results))
-        return summarise(
-            results, self._task.metrics, seconds=seconds, uri=f"{self._store.uri}/{key}", differences=self._compare(spec, results)
+        differences = self._compare(spec, results)
+        uri = f"{self._store.uri}/{key}"
+        return Scored(
+            key, encode_results(results), summarise(results, self._task.metrics, seconds=seconds, uri=uri, differences=differences)
         )
+
+    def keep(self, scored: Scored) -> TrialResult:
+        """Return the result of a trial, once its per-item results are in the store.
+
+        Raises the store's errors: a store that refuses one trial's results refuses those of every trial.
+        """
+        self._store.write(scored.key, scored.items)
+        return scored.result
 
     def _check_landscape(self, spec: MergeTrialSpec) -> None:
         task = self._task

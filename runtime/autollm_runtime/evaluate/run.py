@@ -9,7 +9,7 @@ from autollm.contract.tasks import EvaluateTask
 from autollm.errors import InputError, Interrupted, OutOfMemoryError, TemporaryError
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
-from autollm.store import open_store
+from autollm.store import AccessDeniedError, open_store
 from autollm_runtime.evaluate.evaluator import Evaluator
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import is_device_lost
@@ -27,7 +27,8 @@ def run_evaluate(task: EvaluateTask, context: Context) -> None:
 
     A candidate that cannot be scored is a failed trial with its reason, and the next one is looked for. What concerns every
     trial ends the task instead, and leaves the trial to the next attempt: base, deltas or items that are damaged or do not
-    fit (InputError), a store that does not answer (TemporaryError), memory for not even one item (OutOfMemoryError), an accelerator
+    fit (InputError), credentials that are not accepted (AccessDeniedError), a store that does not take the results (InputError) or
+    does not answer (TemporaryError), memory for not even one item (OutOfMemoryError), an accelerator
     that does nothing more for this process.
     """
     single = context.trials.named(task.trial) if task.trial is not None else None
@@ -60,8 +61,8 @@ def _score(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
 def _outcome(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
     name = trial.metadata.name
     try:
-        result = evaluator.score(trial, context.check_stop)
-    except (Interrupted, TemporaryError, OutOfMemoryError):
+        scored = evaluator.score(trial, context.check_stop)
+    except (Interrupted, TemporaryError, OutOfMemoryError, AccessDeniedError):
         raise
     except InputError as error:
         if error.reason == "LandscapeMismatch" and context.stop.wait(HANDOVER_SECONDS):
@@ -75,4 +76,4 @@ def _outcome(evaluator: Evaluator, trial: MergeTrial, context: Context) -> None:
         message = f"{type(error).__name__}: {error}; the log of the evaluator has the traceback"
         context.reports.failed_trial(name, Failure(reason="InternalError", message=told(message)))
     else:
-        context.reports.scored(name, result)
+        context.reports.scored(name, evaluator.keep(scored))

@@ -14,7 +14,7 @@ from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.errors import InputError, IntegrityError, Interrupted, TemporaryError
 from autollm.resources.merge_trial import MergeTrial, MergeTrialSpec
-from autollm.store import Stat
+from autollm.store import AccessDeniedError, NotFoundError, Stat
 from autollm.store.folder import FolderStore
 from autollm_runtime.delta import read_delta
 from autollm_runtime.evaluate import run
@@ -227,6 +227,15 @@ class TestFailedTrials:
         evaluate(landscape, tmp_path / "scratch")
         assert "law/sft" in landscape.outcome("t")["failure"]["message"]
 
+    def test_results_to_compare_with_that_are_gone(self, tmp_path: Path) -> None:
+        landscape = make_landscape(tmp_path)
+        where = f"{landscape.store.uri}/{layout.trial_results('demo', 'base')}"
+        landscape.trial("auto", against=[{"trial": "base", "results": where}])
+        landscape.trial("next", number=1)
+        evaluate(landscape, tmp_path / "scratch")
+        assert landscape.outcome("auto")["failure"]["reason"] == "NotFound"
+        assert "score" in landscape.outcome("next")
+
     def test_logits_that_are_no_numbers(self, tmp_path: Path) -> None:
         landscape = make_landscape(tmp_path)
         overflow_in(landscape, tmp_path)
@@ -264,6 +273,37 @@ class TestWhatEndsTheTask:
         with pytest.raises(TemporaryError):
             run_evaluate(landscape.task, context_of(landscape, tmp_path / "scratch"))
         assert landscape.outcome("t") == {}
+
+    @pytest.mark.parametrize("refusal", [AccessDeniedError("the credentials have expired"), NotFoundError("there is no bucket")])
+    def test_a_store_that_refuses_the_results(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: InputError) -> None:
+        """It would refuse those of every other trial, and no candidate is to blame."""
+        landscape = make_landscape(tmp_path)
+        landscape.trial("t")
+        landscape.trial("next", number=1)
+
+        def write(store: FolderStore, key: str, data: bytes, **conditions: Any) -> Stat:
+            raise refusal
+
+        monkeypatch.setattr(FolderStore, "write", write)
+        with pytest.raises(type(refusal)):
+            run_evaluate(landscape.task, context_of(landscape, tmp_path / "scratch"))
+        assert (landscape.outcome("t"), landscape.outcome("next")) == ({}, {})
+
+    def test_credentials_that_may_not_read_what_a_trial_is_compared_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        landscape = make_landscape(tmp_path)
+        other = layout.trial_results("demo", "base")
+        landscape.trial("auto", against=[{"trial": "base", "results": f"{landscape.store.uri}/{other}"}])
+        read = FolderStore.read
+
+        def refused(store: FolderStore, key: str) -> bytes:
+            if key == other:
+                raise AccessDeniedError("the credentials have expired")
+            return read(store, key)
+
+        monkeypatch.setattr(FolderStore, "read", refused)
+        with pytest.raises(AccessDeniedError):
+            run_evaluate(landscape.task, context_of(landscape, tmp_path / "scratch"))
+        assert landscape.outcome("auto") == {}
 
     def test_what_kills_it_is_known_to_have_come_with_the_trial_or_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Items that cannot be read concern every trial, and none is to blame."""

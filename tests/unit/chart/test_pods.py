@@ -76,7 +76,7 @@ def test_what_the_pod_is_given_beside() -> None:
 def test_one_replica_is_replaced_and_several_stand_by(replicas: int, strategy: str, budgets: int) -> None:
     documents = render({"operator": {"replicas": replicas}})
     (deployment,) = of_kind(documents, "Deployment")
-    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (replicas, {"type": strategy})
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]["type"]) == (replicas, strategy)
     assert len(of_kind(documents, "PodDisruptionBudget")) == budgets
 
 

@@ -145,6 +145,17 @@ def test_an_upgrade_leaves_the_lease_to_its_holder(empty: Cluster) -> None:
     assert empty.admin.expect("GET", path)["spec"] == held["spec"]
 
 
+def test_replicas_become_more_and_fewer(empty: Cluster) -> None:
+    """helm applies on the server's side, as Argo CD may: what is left of a rolling update would be refused beside Recreate."""
+    namespace = make_namespace(empty, "replicas")
+    release = Release(empty.kubeconfig, namespace)
+    release.install({"crds": {"enabled": False}, "operator": {"replicas": 2}})
+    for replicas in (1, 2, 1, 2, 0):
+        release.upgrade({"operator": {"replicas": replicas}})
+        spec = empty.admin.expect("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/autollm")["spec"]
+        assert (spec["replicas"], spec["strategy"]["type"]) == (replicas, "RollingUpdate" if replicas == 2 else "Recreate")
+
+
 @pytest.mark.parametrize("values", [{}, EVERY_SWITCH], ids=["default", "every switch"])
 def test_the_api_server_knows_every_field(empty: Cluster, values: dict[str, Any]) -> None:
     namespace = make_namespace(empty, "fields-" + ("all" if values else "default"))

@@ -28,6 +28,9 @@ NAMESPACE = "AUTOLLM_NAMESPACE"
 OWNER_UID = "AUTOLLM_OWNER_UID"
 """The uid of the object that the pod works for: an object of the same name that was made later gets none of its reports."""
 
+GPUS = "AUTOLLM_GPUS"
+"""How many GPUs a pod must be able to compute on; absent where it has none, and for kinds of tasks that use none."""
+
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes in the pods of an Indexed Job: the slot of an evaluator, the node's rank in a training on several nodes."""
 

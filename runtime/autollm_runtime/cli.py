@@ -22,6 +22,7 @@ from autollm_runtime.worker import crew
 from autollm_runtime.worker.context import Context
 from autollm_runtime.worker.ending import Ending, ending_of, write_termination
 from autollm_runtime.worker.faults import faults_of
+from autollm_runtime.worker.gpus import check_gpus
 from autollm_runtime.worker.importing import much_is_imported
 from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
@@ -125,6 +126,7 @@ def _run(options: argparse.Namespace, rank: Rank, in_hand: InHand) -> Ending:
             _log.error("the worker cannot begin", extra={"task": task.id, "cause": str(error)})
             return Ending(ExitCode.USAGE, error.reason, str(error))
         work = _load(task.kind, threads)
+        check_gpus(os.environ, rank)
         in_pod = options.namespace is not None
         context = Context(ports.reports, ports.trials, scratch, stop, threads=threads, rank=rank, in_hand=in_hand, in_pod=in_pod)
         work(task, context)

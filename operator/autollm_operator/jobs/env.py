@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from autollm.contract.pod import NAMESPACE, OWNER_UID, SCRATCH_FOLDER
+from autollm.contract.pod import GPUS, NAMESPACE, OWNER_UID, SCRATCH_FOLDER
 from autollm.contract.tasks import AnyTask, EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
 from autollm.resources.environment import EnvironmentVariable
 from autollm.resources.run import Artifacts
 from autollm.resources.workers import Workers
 from autollm_operator.cache.views import Owner
+from autollm_operator.jobs.kinds import asked_of
+from autollm_operator.jobs.resources import usable_gpus
 from autollm_operator.jobs.volumes import CA_FILE, CA_FOLDER, TEMPORARY_FOLDER
 from autollm_operator.settings import WorkerDefaults
 
@@ -27,7 +29,7 @@ def environment(task: AnyTask, workers: Workers, owner: Owner, defaults: WorkerD
         {variable.name: _asked(variable) for variable in workers.env or []},
         _credentials(task),
         {NAMESPACE: {"name": NAMESPACE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}},
-        _literal({OWNER_UID: owner.uid}),
+        _literal({OWNER_UID: owner.uid} | _gpus(task, workers)),
     )
     merged: dict[str, Variable] = {}
     for layer in layers:
@@ -41,6 +43,12 @@ def _patience(task: AnyTask) -> dict[str, str]:
     The preparation, which is the first to reach it, rather says within seconds that it does not.
     """
     return {} if isinstance(task, PrepareTask) else {"AWS_MAX_ATTEMPTS": "20"}
+
+
+def _gpus(task: AnyTask, workers: Workers) -> dict[str, str]:
+    """Tell those who compute how many GPUs they hold; data is prepared, and a model published, without any."""
+    count = usable_gpus(asked_of(task, workers).resources) if isinstance(task, TrainTask | EvaluateTask) else 0
+    return {GPUS: str(count)} if count else {}
 
 
 def _literal(values: dict[str, str]) -> dict[str, Variable]:

@@ -13,6 +13,11 @@ def container_resources(resources: Resources) -> dict[str, Any]:
     return {kind: {name: str(much) for name, much in amounts.items()} for kind, amounts in written.items() if amounts}
 
 
+def usable_gpus(resources: Resources) -> int:
+    """Return how many GPUs the programs in a container must be able to use: each whole one; of parts, one, as CUDA shows no more."""
+    return resources.gpus or int(resources.has_gpu)
+
+
 def threads(resources: Resources) -> int | None:
     """Return how many threads a worker may compute with: one for each core of its limit, None where it has none.
 

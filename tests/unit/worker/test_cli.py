@@ -79,6 +79,12 @@ def test_a_task_in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, progra
     assert context.in_pod
 
 
+def test_a_task_in_a_pod_whose_gpus_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
+    monkeypatch.setenv("AUTOLLM_GPUS", "1000")
+    code, end = run_in_pod(tmp_path, monkeypatch)
+    assert (code, end["reason"], program.given) == (42, "NoGpu", [])
+
+
 def test_a_task_that_fails_by_its_input(tmp_path: Path, program: Program) -> None:
     program.error = InputError("there is no revision r1", reason="NotFound")
     assert run(tmp_path) == (42, {"reason": "NotFound", "message": "there is no revision r1"})

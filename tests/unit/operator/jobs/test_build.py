@@ -269,6 +269,24 @@ def test_gpus_share_memory_within_the_pod() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "count"),
+    [
+        ({"nvidia.com/gpu": 2}, "2"),
+        ({"amd.com/gpu": "1", "cpu": 4}, "1"),
+        ({"nvidia.com/mig-1g.10gb": 2}, "1"),  # CUDA shows a process one part of a GPU, however many there are
+        ({"gpu.intel.com/i915": 1}, "1"),
+    ],
+)
+def test_those_who_compute_are_told_how_many_gpus_they_hold(limits: dict[str, Any], count: str) -> None:
+    asked = {"resources": {"limits": limits}}
+    for kind in ("Train", "Evaluate"):
+        assert variables(job(TASKS[kind], {kind.lower(): asked}))["AUTOLLM_GPUS"]["value"] == count
+    for kind in ("Prepare", "Publish"):
+        assert "AUTOLLM_GPUS" not in variables(job(TASKS[kind], {kind.lower(): asked})), "it uses none"
+    assert "AUTOLLM_GPUS" not in variables(job(TASKS["Train"], {"evaluate": asked, "train": {"resources": {"limits": {"cpu": 4}}}}))
+
+
+@pytest.mark.parametrize(
     ("limits", "told"),
     [
         ({"cpu": 4}, ["--threads", "4"]),

@@ -97,8 +97,18 @@ def test_policies_say_who_reaches_what() -> None:
     assert operator["spec"]["egress"][1] == {"ports": [{"protocol": "TCP", "port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}
     assert operator["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}], "from": [{"podSelector": {}}]}]
     (workers,) = of_kind(documents, "NetworkPolicy", "autollm-workers")
-    assert workers["spec"]["egress"][-1]["to"][0]["ipBlock"] == {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}
+    anywhere = workers["spec"]["egress"][-1]["to"]
+    assert anywhere[0]["ipBlock"] == {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}
+    assert anywhere[-1] == {"namespaceSelector": {}}  # Cilium takes no address for that of a pod
     mine = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"protocol": "TCP", "port": 443}]}
     (workers,) = of_kind(render({"networkPolicy": {"enabled": True, "workers": {"egress": [mine]}}}), "NetworkPolicy", "autollm-workers")
     assert workers["spec"]["egress"][-1] == mine
     assert len(workers["spec"]["egress"]) == 3  # DNS and each other stay allowed
+
+
+def test_where_the_api_server_is_not_known_its_ports_are_open_everywhere() -> None:
+    """Also where no rule with addresses leads: Cilium takes none for that of a node."""
+    documents = render({"networkPolicy": {"enabled": True, "operator": {"apiServer": {"ports": [6443]}}}})
+    for name in ("autollm", "autollm-workers"):
+        (policy,) = of_kind(documents, "NetworkPolicy", name)
+        assert policy["spec"]["egress"][-1] == {"ports": [{"protocol": "TCP", "port": 6443}]}

@@ -1,4 +1,7 @@
-"""Container images made of this machine's own files, without an engine: tar files in the OCI's form, the same for the same files."""
+"""Container images made of this machine's own files, without an engine: tar files in the OCI's form, the same for the same files.
+
+Files keep their times, by which Python knows that bytecode beside them is theirs: a pod need not compile what this machine has compiled.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
-_NEVER = re.compile(r"/__pycache__(/|$)|\.a$")
+NEVER = r"\.a$|\.pyc\.\d+$"
+"""What no image has: libraries to be linked with, and bytecode that another process writes at this moment."""
 
 
 class Layer:
@@ -31,7 +35,7 @@ class Layer:
         self._there: set[str] = set()
         self._programs: list[Path] = []
 
-    def add(self, source: Path, place: str | None = None, *, without: re.Pattern[str] = _NEVER) -> None:
+    def add(self, source: Path, place: str | None = None, *, without: re.Pattern[str] = re.compile(NEVER)) -> None:
         """Add a file, or a folder with what is in it but for paths that match `without`; in its own place unless one is given."""
         target = place or str(source)
         if not source.is_dir():
@@ -76,10 +80,12 @@ class Layer:
     def _add(self, source: Path, place: str) -> None:
         real = source.resolve()
         entry = tarfile.TarInfo(place.strip("/"))
-        entry.size, entry.mode = real.stat().st_size, 0o755 if os.access(real, os.X_OK) else 0o644
         if entry.name in self._there:
             return
         with real.open("rb") as file:
+            status = os.fstat(file.fileno())  # of what is read: another process may replace the file, bytecode above all
+            entry.size, entry.mtime = status.st_size, int(status.st_mtime)
+            entry.mode = 0o755 if os.access(real, os.X_OK) else 0o644
             if file.read(4) == b"\x7fELF":
                 self._programs.append(real)
             file.seek(0)

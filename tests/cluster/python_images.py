@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from cluster.images import Layer, busybox, write_image
+from cluster.images import NEVER, Layer, busybox, write_image
 from support.dockerfile import build, settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ _DOCKERFILES = ROOT / "images"
 _PREFIX, _CODE = "/opt/autollm", "/app"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _NOT_NEEDED = re.compile(
-    r"/(__pycache__|test|tests|idlelib|ensurepip|lib2to3|turtledemo|tkinter|site-packages|dist-packages|config-[^/]*)(/|$)|\.a$"
+    rf"/(test|tests|idlelib|ensurepip|lib2to3|turtledemo|tkinter|site-packages|dist-packages|config-[^/]*)(/|$)|{NEVER}"
 )
 # Of the C library and the compiler: PyTorch is linked against them, and is not here to be asked.
 _SYSTEM = ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libgomp.so.1")

@@ -188,6 +188,31 @@ class ClusterWorld:
         else:
             self._finish_trial(name)
 
+    def report(self, job: Document) -> None:
+        """Let the worker of a Job report, whether or not the Job is still there."""
+        task = task_of(job)
+        stored = (self.find(RUNS, task.run) or {}).get("status", {}).get("published")
+        published = PublishedRevision.parse(stored) if stored else None
+        match task:
+            case PrepareTask():
+                prepared = synthetic.prepared(task, self.deltas, published)
+                self._apply("autollm-prepare", RUNS, task.run, {"prepared": prepared.document()})
+            case TrainTask():
+                if task.spec.key not in self.deltas:
+                    self.done.append(task.spec.key)
+                self.deltas.add(task.spec.key)
+                self._apply("autollm-train", TRAININGS, task.training, {"delta": synthetic.trained(task.spec).document()})
+            case PublishTask():
+                revision = synthetic.published(task, len(self.revisions))
+                self.revisions[revision.revision] = revision
+                self.done.append(revision.revision)
+                self._apply("autollm-publish", RUNS, task.run, {"published": revision.document()})
+            case PinTask():
+                self._apply("autollm-publish", RUNS, task.run, {"published": synthetic.pinned(task, self.revisions).document()})
+            case EvaluateTask():
+                assert task.trial is not None, "evaluators of a search do not end by themselves"
+                self._finish_trial(task.trial)
+
     def end_job(self, name: str, condition: str, reason: str, message: str = "") -> None:
         """Let the Job controller say how a Job ended."""
         conditions = [{"type": condition, "status": "True", "reason": reason, "message": message, "lastTransitionTime": self.stamp()}]
@@ -264,10 +289,10 @@ class ClusterWorld:
             self.on_call(call, when)
 
     def _finish_job(self, job: Document) -> None:
-        task, name = task_of(job), job["metadata"]["name"]
-        ending = self.fails(task)
+        name = job["metadata"]["name"]
+        ending = self.fails(task_of(job))
         if ending is None:
-            self._report(task, job)
+            self.report(job)
             self.end_job(name, "Complete", "CompletionsReached")
             return
         code, failure = ending
@@ -278,29 +303,6 @@ class ClusterWorld:
         self.end_job(
             name, "Failed", "PodFailurePolicy", f"Container worker for pod {place} failed with exit code {code} matching FailJob rule"
         )
-
-    def _report(self, task: AnyTask, job: Document) -> None:
-        stored = (self.find(RUNS, task.run) or {}).get("status", {}).get("published")
-        published = PublishedRevision.parse(stored) if stored else None
-        match task:
-            case PrepareTask():
-                prepared = synthetic.prepared(task, self.deltas, published)
-                self._apply("autollm-prepare", RUNS, task.run, {"prepared": prepared.document()})
-            case TrainTask():
-                if task.spec.key not in self.deltas:
-                    self.done.append(task.spec.key)
-                self.deltas.add(task.spec.key)
-                self._apply("autollm-train", TRAININGS, task.training, {"delta": synthetic.trained(task.spec).document()})
-            case PublishTask():
-                revision = synthetic.published(task, len(self.revisions))
-                self.revisions[revision.revision] = revision
-                self.done.append(revision.revision)
-                self._apply("autollm-publish", RUNS, task.run, {"published": revision.document()})
-            case PinTask():
-                self._apply("autollm-publish", RUNS, task.run, {"published": synthetic.pinned(task, self.revisions).document()})
-            case EvaluateTask():
-                assert task.trial is not None, "evaluators of a search do not end by themselves"
-                self._finish_trial(task.trial)
 
     def _apply(self, manager: str, resource: Resource, name: str, status: Document) -> None:
         metadata = {"name": name, "namespace": NAMESPACE}

@@ -44,6 +44,7 @@ def run_prepare(task: PrepareTask, context: Context) -> None:
     manifest, digest = _data(task, context, store, model, base)
     context.check_stop()
     fact = _report(task, manifest, digest, model, base, store, context.scratch)
+    context.check_stop()  # a task that another has taken the place of says nothing: what the other reports would be overwritten
     context.reports.prepared(task.run, fact)
     _log.info(
         "data prepared", extra={"records": fact.records, "chunks": len(fact.chunks), "dropped": fact.dropped, "waiting": fact.waiting}

@@ -16,13 +16,16 @@ _log = logging.getLogger(__name__)
 def run_pin(task: PinTask, context: Context) -> None:
     """Move `latest` to a revision whose every file was just checked, and report it.
 
-    Raises NotFoundError where there is no such revision, IntegrityError where it is damaged; `latest` then stays.
+    Raises Interrupted when asked to stop, NotFoundError where there is no such revision, IntegrityError where it is damaged;
+    `latest` stays where there is none or a damaged one.
     """
     store = open_store(task.artifacts.uri, endpoint=task.artifacts.endpoint, region=task.artifacts.region)
+    context.check_stop()
     try:
         rollback(store, task.revision)
     except PreconditionError as error:
         raise TemporaryError(str(error)) from error
     manifest, digest = verify_revision(store, task.revision)
     _log.info("latest points to the pinned revision", extra={"revision": task.revision})
+    context.check_stop()  # once another task has taken the place of this one, `latest` is that one's to report
     context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of).fit_for_status())

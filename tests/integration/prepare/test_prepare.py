@@ -15,10 +15,12 @@ import pytest
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.errors import Interrupted
-from autollm.resources.facts import Prepared
+from autollm.resources.facts import Existing, Prepared
 from autollm.store import open_store
 from autollm_runtime.prepare import data as data_module
 from autollm_runtime.prepare import run_prepare
+from autollm_runtime.prepare import task as task_module
+from autollm_runtime.prepare.found import existing_deltas
 from support.preparing import Preparer, write_rows
 from support.versitygw import S3Server
 
@@ -283,3 +285,17 @@ def test_being_asked_to_stop_ends_the_work_and_a_second_attempt_finishes_it(prep
         run_prepare(preparer.task(spec), context)
     assert not (tmp_path / "objects").exists()
     assert preparer.run(spec).prepared.records
+
+
+def test_asked_to_stop_at_its_very_end_it_reports_nothing(preparer: Preparer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another may have reported already, and a run that has changed wants the report of that one."""
+    context = preparer.context()
+
+    def look(*looked_at: Any) -> Existing:
+        context.stop.set()
+        return existing_deltas(*looked_at)
+
+    monkeypatch.setattr(task_module, "existing_deltas", look)
+    with pytest.raises(Interrupted):
+        run_prepare(preparer.task(preparer.spec([{"name": "math", "uri": str(write_rows(tmp_path / "math.jsonl", many(80)))}])), context)
+    assert not (tmp_path / "objects").exists()

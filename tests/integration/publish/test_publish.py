@@ -23,7 +23,7 @@ from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import DataManifest, DeltaManifest, RevisionManifest, SourceCounts
 from autollm.contract.tasks import MergedDelta, PinTask, PublishTask
-from autollm.errors import InputError, IntegrityError
+from autollm.errors import InputError, IntegrityError, Interrupted
 from autollm.resources.delta_training import LoadedModel
 from autollm.resources.facts import ItemsFact, PublishedRevision
 from autollm.resources.run import Artifacts, Keep, RunSpec
@@ -329,6 +329,33 @@ def test_a_pin_moves_latest_back_and_reports_what_it_holds(place: Place) -> None
     assert pointer is not None
     assert pointer[0].revision == "r1"
     assert place.heard.revisions[-1] == first
+
+
+def test_asked_to_stop_before_its_report_it_leaves_that_to_the_next_attempt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.publish()
+    place.publish(trial="demo-2")
+    heard = len(place.heard.revisions)
+    context = place.context()
+
+    def stopping(store: Store, revision: str) -> Any:
+        context.stop.set()
+        return verify_revision(store, revision)
+
+    monkeypatch.setattr(autollm_runtime.publish.pin, "verify_revision", stopping)
+    task = PinTask(id="pin", run="demo", revision="r1", artifacts=Artifacts(uri=place.store.uri))
+    with pytest.raises(Interrupted):
+        run_pin(task, context)
+
+    def pruning(*revisions: Any) -> None:
+        context.stop.set()
+
+    monkeypatch.setattr(autollm_runtime.publish.run, "prune_revisions", pruning)
+    context = place.context()
+    with pytest.raises(Interrupted):
+        run_publish(place.task(trial="demo-3", keep=2), context)
+    assert len(place.heard.revisions) == heard
+    run_pin(task, place.context())
+    assert place.heard.revisions[-1].revision == "r1"
 
 
 def test_a_pin_on_a_missing_or_damaged_revision_leaves_latest(place: Place) -> None:

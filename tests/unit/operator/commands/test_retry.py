@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from autollm.contract.pod import CONTAINER
+from autollm_operator.api.resources import JOBS
 from autollm_operator.commands.retry import forget_failures
-from support.cluster_stages import searching
-from support.cluster_world import NAMESPACE, ClusterWorld
+from support.cluster_stages import searching, started, until
+from support.cluster_world import NAMESPACE, REMOTE, ClusterWorld, remote_run
 
 
 def refuse(world: ClusterWorld) -> str:
@@ -39,3 +40,35 @@ def test_a_search_whose_credentials_were_refused_goes_on_with_all_its_trials() -
     assert before <= {trial.metadata.name for trial in world.trials()}
     assert len(world.trials("Search")) == 6
     assert len(set(world.done)) == len(world.done)
+
+
+def test_a_preparation_that_an_overtaken_one_wrote_over_is_made_again() -> None:
+    world = started()
+    (overtaken,) = world.jobs("prepare")
+    late = world.get(JOBS, overtaken)
+    world.apply(remote_run(sources=[*REMOTE["sources"], {"name": "law", "file": {"uri": "s3://data/law.jsonl"}}]))
+    world.reconcile()
+    (prepare,) = world.jobs("prepare")
+    assert prepare != overtaken
+    world.finish(prepare)
+    world.report(late)
+    world.settle()
+    assert world.conditions()["Succeeded"] == ("False", "NoReport")
+
+    assert f"job/{prepare} (NoReport)" in forget_failures(world.api, NAMESPACE, "demo")
+    world.settle()
+    assert world.conditions()["Succeeded"] == ("True", "Published")
+
+
+def test_a_training_that_ended_well_without_a_report_is_asked_again() -> None:
+    world = until(started(), "DataReady")
+    world.reconcile()
+    job, other = world.jobs("train")
+    world.end_job(job, "Complete", "CompletionsReached")
+    world.settle()
+    assert "ended well but reported nothing" in world.message("Succeeded")
+
+    assert list(forget_failures(world.api, NAMESPACE, "demo")) == [f"job/{job} (NoReport)"]
+    world.settle()
+    assert world.conditions()["Succeeded"] == ("True", "Published")
+    assert other in world.jobs("train")

@@ -17,10 +17,10 @@ from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
 from autollm.resources.run import RunSpec
 
-SUPERSEDED = "Superseded"
-"""The reason of trials that were given up before they were scored."""
+OUTDATED = Failure(reason="Superseded", message="The run changed before this trial was scored.")
+SUPERSEDED = OUTDATED.reason
+"""The reason of all trials that were given up before they were scored."""
 
-OUTDATED = Failure(reason=SUPERSEDED, message="The run changed before this trial was scored.")
 NON_FINITE = "NonFinite"
 """The reason of a failure that lies in the candidate itself and comes back however often it is scored."""
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from support.chart import of_kind, render
+
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "charts" / "autollm" / "files" / "rules.yaml"
 RUNBOOK = ROOT / "docs" / "how-to" / "monitoring.md"
@@ -201,6 +203,25 @@ def test_an_alert(case: Case, tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(document))
     tested = promtool("test", "rules", str(path))
     assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("down", ["first", "second"])
+def test_of_two_releases_each_misses_its_own_operator(down: str, tmp_path: Path) -> None:
+    """With the labels that the Prometheus operator gives what a ServiceMonitor finds: namespace and service of its target."""
+    build = 'autollm_build_info{{version="1", namespace="{0}", service="autollm", pod="p", job="autollm"}}'
+    seen = [{"series": build.format(name), "values": "1x20 stale" if name == down else "1x100"} for name in ("first", "second")]
+    labels = {"severity": "critical", "namespace": down, "service": "autollm"}
+    summary = f"No operator of AutoLLM is scraped in namespace {down}."
+    missed = {"exp_labels": labels, "exp_annotations": {**ALERTS["AutoLLMOperatorDown"]["annotations"], "summary": summary}}
+    for name in ("first", "second"):
+        values = {"metrics": {"serviceMonitor": {"enabled": True}, "rules": {"enabled": True}}}
+        (rules,) = of_kind(render(values, namespace=name), "PrometheusRule")
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules["spec"]))
+        alert = {"eval_time": "1h", "alertname": "AutoLLMOperatorDown", "exp_alerts": [missed] if name == down else []}
+        test = {"interval": "1m", "input_series": seen, "alert_rule_test": [alert]}
+        (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}))
+        tested = promtool("test", "rules", str(tmp_path / "tests.yaml"))
+        assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:

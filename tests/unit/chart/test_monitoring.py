@@ -24,7 +24,7 @@ def test_nothing_of_other_operators_is_made_unasked() -> None:
 
 
 def test_rules_and_dashboard_are_the_files() -> None:
-    documents = render(ALL)
+    documents = render({"metrics": {"rules": {"enabled": True}, "dashboard": {"enabled": True}}})
     assert only(documents, "PrometheusRule")["spec"] == yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
     dashboard = only(documents, "ConfigMap", "autollm-dashboard")
     assert json.loads(dashboard["data"]["autollm.json"]) == json.loads((CHART / "files" / "dashboard.json").read_text())

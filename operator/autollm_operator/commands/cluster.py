@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-from kubernetes import client, config
+from kubernetes import client
 
 from autollm.cli.place import Kind
-from autollm.errors import DocumentError
 from autollm.report.state import RunState
 from autollm_operator.api.client import KubernetesApi
-from autollm_operator.api.login import configuration
+from autollm_operator.commands.access import find_access
 from autollm_operator.commands.following import follow_logs
 from autollm_operator.commands.logs import Pods, read_logs
 from autollm_operator.commands.objects import read_run, read_trainings, read_trials
 from autollm_operator.commands.retry import forget_failures, look_again
 
 MANAGER = "autollm-cli"
-_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class KubernetesCluster:
@@ -58,17 +54,5 @@ class KubernetesCluster:
 
 def open_cluster(namespace: str | None, context: str | None) -> KubernetesCluster:
     """Return the namespace that is meant; None stands for what kubectl would take."""
-    settings = configuration(context=context)
-    return KubernetesCluster(settings, namespace or _usual_namespace(context))
-
-
-def _usual_namespace(context: str | None) -> str:
-    """Return the namespace of the context, in a pod without kubeconfig the pod's own, else `default`."""
-    try:
-        contexts, current = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))  # type: ignore[no-untyped-call]  # the client has no types here
-    except config.ConfigException:
-        return _OWN_NAMESPACE.read_text().strip() if _OWN_NAMESPACE.exists() else "default"
-    chosen = next((one for one in contexts if one["name"] == context), None) if context else current
-    if chosen is None:
-        raise DocumentError(f"--context {context}: the kubeconfig has {', '.join(sorted(one['name'] for one in contexts))}")
-    return str(chosen["context"].get("namespace") or "default")
+    access = find_access(context)
+    return KubernetesCluster(access.settings, namespace or access.namespace)

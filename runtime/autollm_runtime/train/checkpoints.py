@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from autollm.contract import layout
@@ -18,6 +19,9 @@ from autollm.store import NotFoundError, Store
 from autollm.store.objects import download_verified
 
 _log = logging.getLogger(__name__)
+
+LIBRARIES = ("torch", "transformers", "peft", "trl")
+"""What trains. None of them promises to read what another version of it saved, nor to go on from there to the same delta."""
 
 _NEVER_READ = "training_args.bin"
 """What trainers save besides, a pickle of any objects: nobody goes on from it."""
@@ -45,12 +49,13 @@ class Trained(Model):
 
 
 class Checkpoint(Model):
-    """The manifest of a checkpoint: its files below `prefix`, and what had been done."""
+    """The manifest of a checkpoint: its files below `prefix`, what had been done, and by which versions of the libraries."""
 
     key: Digest
     prefix: str
     files: list[StoredFile]
     trained: Trained
+    versions: dict[str, str] = {}
 
 
 class Checkpoints:
@@ -70,7 +75,17 @@ class Checkpoints:
         return (folder, newest.trained) if folder is not None and newest is not None else None
 
     def newest(self) -> Checkpoint | None:
-        """Return the manifest of the newest checkpoint."""
+        """Return the manifest of the newest checkpoint; one that other versions of the libraries saved counts as none."""
+        checkpoint = self._read()
+        if checkpoint is not None and checkpoint.versions != _versions():
+            _log.warning(
+                "the checkpoint is not used, the training starts again: other versions of the libraries saved it",
+                extra={"saved_by": checkpoint.versions, "installed": _versions()},
+            )
+            return None
+        return checkpoint
+
+    def _read(self) -> Checkpoint | None:
         try:
             checkpoint = Checkpoint.parse(json.loads(self._store.read(self._place)))
         except NotFoundError:
@@ -98,14 +113,14 @@ class Checkpoints:
 
     def keep(self, folder: Path, trained: Trained) -> None:
         """Copy a checkpoint into the artifacts; it replaces the earlier one when it is there whole."""
-        earlier = self.newest()
+        earlier = self._read()
         prefix = f"{self._prefix}{trained.step}-{uuid.uuid4().hex[:8]}/"
         files = []
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _NEVER_READ):
             name = path.relative_to(folder).as_posix()
             self._store.upload(path, prefix + name)
             files.append(StoredFile(name=name, digest=digest_file(path), size=path.stat().st_size))
-        manifest = Checkpoint(key=self._key, prefix=prefix, files=files, trained=trained)
+        manifest = Checkpoint(key=self._key, prefix=prefix, files=files, trained=trained, versions=_versions())
         self._store.write(self._place, json.dumps(manifest.document()).encode())
         if earlier is not None:
             for file in earlier.files:
@@ -116,3 +131,7 @@ class Checkpoints:
         self._store.delete(self._place)
         for key in list(self._store.list(self._prefix)):
             self._store.delete(key)
+
+
+def _versions() -> dict[str, str]:
+    return {library: version(library) for library in LIBRARIES}

@@ -23,9 +23,9 @@ from autollm_runtime.delta.adapter import ADAPTER_CONFIG
 from autollm_runtime.delta.artifacts import publish_delta, read_manifest
 from autollm_runtime.delta.full import FULL_WEIGHTS, write_full
 from autollm_runtime.model.loading import load_model
-from autollm_runtime.train.checkpoints import Trained
+from autollm_runtime.train.checkpoints import LIBRARIES, Trained
 
-_PARTS = ("autollm", "torch", "transformers", "peft", "trl")
+_PARTS = ("autollm", *LIBRARIES)
 
 
 def publish_trained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import CurvePoint
 from autollm.store.memory import MemoryStore
+from autollm_runtime.train import checkpoints as checkpoints_module
 from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints, Trained
 
 KEY = "sha256:" + "a" * 64
@@ -58,6 +60,33 @@ def test_a_damaged_one_counts_as_none(tmp_path: Path, name: str) -> None:
     checkpoints = Checkpoints(store, KEY, tmp_path)
     checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
     store.write(next(key for key in store.list() if key.endswith(name)), b"y")
+    assert checkpoints.latest() is None
+
+
+@pytest.mark.parametrize("library", checkpoints_module.LIBRARIES)
+def test_one_that_another_version_of_a_library_saved_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "old"), Trained(step=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints_module, "version", lambda name: "0.1" if name == library else version(name))
+        assert checkpoints.latest() is None
+        checkpoints.keep(written(tmp_path / "b", "new"), Trained(step=2))
+        found = checkpoints.latest()
+        assert found is not None
+        assert found[1].step == 2
+        assert len(list(store.list())) == 3, "what nobody goes on from is gone"
+    assert checkpoints.latest() is None
+
+
+def test_one_that_does_not_say_what_saved_it_counts_as_none(tmp_path: Path) -> None:
+    store = MemoryStore()
+    checkpoints = Checkpoints(store, KEY, tmp_path)
+    checkpoints.keep(written(tmp_path / "a", "x"), Trained(step=1))
+    place = next(key for key in store.list() if key.endswith("manifest.json"))
+    manifest = json.loads(store.read(place))
+    del manifest["versions"]
+    store.write(place, json.dumps(manifest).encode())
     assert checkpoints.latest() is None
 
 

@@ -176,6 +176,23 @@ def test_pod_security_takes_the_operator_as_restricted(empty: Cluster, values: d
         empty.create("/api/v1/namespaces/restricted/pods?dryRun=All", {"kind": "Pod", "metadata": {"name": "other"}, "spec": privileged})
 
 
+def test_a_quota_on_cpu_takes_the_operator_with_a_limit(empty: Cluster) -> None:
+    """The one that the page on troubles tells people to set."""
+    namespace = make_namespace(empty, "quota")
+    core = f"/api/v1/namespaces/{namespace}"
+    empty.create(f"{core}/resourcequotas", {"kind": "ResourceQuota", "metadata": {"name": "cpu"}, "spec": {"hard": {"limits.cpu": "2"}}})
+    wait_until(lambda: "hard" in empty.admin.expect("GET", f"{core}/resourcequotas/cpu")["status"], "the quota does not hold")
+    empty.create(f"{core}/serviceaccounts", {"kind": "ServiceAccount", "metadata": {"name": "autollm"}})
+
+    def make_pod(values: dict[str, Any]) -> None:
+        (pod,) = pod_templates(render(values, namespace=namespace))
+        empty.create(f"{core}/pods?dryRun=All", {"kind": "Pod", "metadata": {"name": "operator"}, "spec": pod})
+
+    with pytest.raises(RuntimeError, match=r"failed quota: cpu: must specify limits.cpu for: operator"):
+        make_pod({})
+    make_pod({"operator": {"resources": {"limits": {"cpu": 1}}}})
+
+
 def test_kustomize_installs_the_same(empty: Cluster) -> None:
     namespace = make_namespace(empty, "autollm-system")
     base = str(CHART.parent / "kustomize" / "base")

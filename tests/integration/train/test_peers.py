@@ -165,3 +165,12 @@ def test_bad_input_ends_all_with_its_code_and_its_words(bench: Bench) -> None:
     crew = Crew(bench, bench.task(sums(8), {"dpo": {}}))
     assert crew.run() == 42, crew.log
     assert crew.end["reason"] == "NoRecords"
+
+
+def test_gpus_that_no_process_can_use_end_all_before_they_meet(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOLLM_GPUS", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1000,1001")  # devices that no machine has
+    crew = Crew(bench, sft(bench))
+    assert crew.run() == 42, crew.log
+    assert crew.end["reason"] == "NoGpu"
+    assert "was given 1 of its node's GPUs" in crew.end["message"]

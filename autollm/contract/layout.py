@@ -33,14 +33,19 @@ def base_prefix(digest: str) -> str:
     return f"base/{hexadecimal(digest)}/"
 
 
+def delta_prefix(key: str) -> str:
+    """Everything of a delta."""
+    return f"deltas/{hexadecimal(key)}/"
+
+
 def delta_manifest(key: str) -> str:
     """The manifest of a delta; it names the prefix of the attempt that made it."""
-    return f"deltas/{hexadecimal(key)}/manifest.json"
+    return f"{delta_prefix(key)}manifest.json"
 
 
 def delta_attempt(key: str, attempt: str) -> str:
     """The private prefix of one attempt at a delta."""
-    return f"deltas/{hexadecimal(key)}/{attempt}/"
+    return f"{delta_prefix(key)}{attempt}/"
 
 
 def checkpoint_prefix(key: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 from autollm.contract.folder import ObjectFolder
-from autollm.contract.layout import delta_manifest, records
+from autollm.contract.layout import records
 from autollm.errors import AutoLLMError
 from autollm.plan.trainings import planned_keys, planned_trainings
 from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.facts import Prepared
 from autollm.resources.run import AutoLLMRun, RunSpec
 from autollm.store import Store, open_store
+from autollm.store.deltas import find_manifest
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +51,11 @@ def _has_failed(run: AutoLLMRun) -> bool:
 
 def _is_lost(training: DeltaTraining, store: Store) -> bool:
     delta = training.status.delta if training.status else None
-    return delta is not None and store.stat(delta_manifest(delta.key)) is None
+    return delta is not None and find_manifest(store, delta.key) is None
 
 
 def _lacks(spec: RunSpec, prepared: Prepared, store: Store) -> bool:
     files = [*(chunk.digest for chunk in prepared.chunks), prepared.search.digest, prepared.test.digest]
     existing = prepared.existing.keys(planned_keys(planned_trainings(spec, prepared))) if prepared.existing is not None else ()
     deltas = [*(delta.key for delta in prepared.imported), *existing]
-    keys = [*map(records, files), *map(delta_manifest, deltas)]
-    return any(store.stat(key) is None for key in keys)
+    return any(store.stat(records(digest)) is None for digest in files) or any(find_manifest(store, key) is None for key in deltas)

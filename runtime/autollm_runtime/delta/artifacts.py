@@ -16,6 +16,7 @@ from autollm.contract.manifests import DeltaManifest, StoredFile
 from autollm.errors import InputError, IntegrityError
 from autollm.resources.facts import DeltaFact
 from autollm.store import NotFoundError, PreconditionError, Store
+from autollm.store.deltas import find_manifest
 from autollm.store.objects import download_verified
 from autollm_runtime.delta.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter
 from autollm_runtime.delta.full import FULL_WEIGHTS, read_full
@@ -28,11 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 def find_delta(store: Store, key: str) -> DeltaFact | None:
-    """Return what is known of a delta that is in the artifacts, or None."""
-    try:
-        return DeltaFact(key=key, digest=digest_bytes(store.read(layout.delta_manifest(key))))
-    except NotFoundError:
-        return None
+    """Return what is known of a delta that is in the artifacts with all its files, or None."""
+    manifest = find_manifest(store, key)
+    return DeltaFact(key=key, digest=digest_bytes(manifest)) if manifest is not None else None
 
 
 def read_manifest(store: Store, key: str) -> DeltaManifest:
@@ -51,8 +50,10 @@ def publish_delta(store: Store, key: str, files: Path, manifest: DeltaManifest) 
     """Upload a delta's folder to a private prefix and make it real by its manifest; return the fact of whoever was first.
 
     `files` holds adapter_config.json and adapter_model.safetensors, or delta.safetensors, or all three; anything else in it
-    stays where it is. `prefix` and `files` of the manifest are filled in here.
+    stays where it is. `prefix` and `files` of the manifest are filled in here. The manifest of a delta whose files are gone is replaced.
     """
+    place = layout.delta_manifest(key)
+    hollow = store.stat(place)  # before the look at its files: what has changed since is not replaced
     found = find_delta(store, key)
     if found is not None:
         return found
@@ -66,7 +67,7 @@ def publish_delta(store: Store, key: str, files: Path, manifest: DeltaManifest) 
     whole = manifest.model_copy(update={"key": key, "prefix": prefix, "files": stored})
     data = (json.dumps(whole.document(), indent=1, sort_keys=True) + "\n").encode()
     try:
-        store.write(layout.delta_manifest(key), data, if_absent=True)
+        store.write(place, data, if_absent=hollow is None, if_match=hollow.etag if hollow is not None else None)
     except PreconditionError:
         _log.info("delta %s was published by another worker meanwhile; its files are used", short(key))
         for file in stored:
@@ -112,13 +113,21 @@ def fetch_file(store: Store, manifest: DeltaManifest, file: StoredFile, scratch:
     if path is None:
         path = scratch / "deltas" / layout.hexadecimal(manifest.key) / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        download_verified(store, place, file.digest, path)
+        try:
+            download_verified(store, place, file.digest, path)
+        except (NotFoundError, IntegrityError) as error:
+            raise _not_whole(store, manifest, place) from error
     elif not path.is_file() or digest_file(path) != file.digest:
-        raise IntegrityError(
-            f"{store.uri}/{place} is missing or damaged: its bytes are not those of its manifest; "
-            f"remove {store.uri}/{layout.delta_manifest(manifest.key)}, and it is made again"
-        )
+        raise _not_whole(store, manifest, place)
     return path
+
+
+def _not_whole(store: Store, manifest: DeltaManifest, place: str) -> IntegrityError:
+    return IntegrityError(
+        f"{store.uri}/{place} is missing or damaged: its bytes are not those of its manifest; "
+        f"remove {store.uri}/{layout.delta_manifest(manifest.key)}, and it is made again by the next `autollm run`, "
+        "in a cluster by `autollm retry --look-again`"
+    )
 
 
 def check_finite(delta: Delta) -> None:

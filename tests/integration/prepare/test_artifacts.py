@@ -45,6 +45,9 @@ def test_a_delta_that_another_run_made_is_found(preparer: Preparer, spec: dict[s
     made = DeltaManifest(key=training.key, form="Full", base=first.prepared.model.digest, dtype="Float32", prefix="", files=[])
     publish_delta(open_store(spec["artifacts"]["uri"]), training.key, tmp_path / "delta", made)
     assert existing(preparer.run(spec, run="other"), planned) == {training.key}
+    (weights,) = (first.artifacts / "deltas").rglob("delta.safetensors")
+    weights.unlink()
+    assert existing(preparer.run(spec, run="later"), planned) == frozenset()
 
 
 def test_the_published_revision_is_reported(preparer: Preparer, spec: dict[str, Any]) -> None:

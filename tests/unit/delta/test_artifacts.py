@@ -12,7 +12,7 @@ from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import DeltaManifest
 from autollm.errors import InputError, IntegrityError
-from autollm.store import Store
+from autollm.store import Stat, Store
 from autollm.store.memory import MemoryStore
 from autollm_runtime.delta import find_delta, publish_delta, read_delta
 from autollm_runtime.delta.artifacts import read_manifest
@@ -61,6 +61,51 @@ def test_the_first_of_two_publishers_wins_and_nothing_of_the_other_stays(tmp_pat
     assert fact == find_delta(store, KEY)
     assert read_delta(store, "d", KEY, base=BASE, scratch=tmp_path).full["model.bias"].tolist() == [1.0] * 3
     assert len(list(store.list("deltas/"))) == 2
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_one_of_whose_files_is_gone_is_none_and_is_made_again(tmp_path: Path, name: str) -> None:
+    """A rule of the bucket that removes what is old takes the files first: the manifest is the last of them."""
+    store = MemoryStore()
+    lora = write_adapter(tmp_path / "made", {"model.down": (3, 2)})
+    publish_delta(store, KEY, lora, MANIFEST)
+    store.delete(read_manifest(store, KEY).prefix + name)
+    assert find_delta(store, KEY) is None
+    with pytest.raises(IntegrityError, match=rf"{name} is missing.*remove {store.uri}/{layout.delta_manifest(KEY)}.*retry --look-again"):
+        read_delta(store, "math/sft", KEY, base=BASE, scratch=tmp_path / "early")
+    fact = publish_delta(store, KEY, lora, MANIFEST)
+    assert find_delta(store, KEY) == fact
+    assert read_delta(store, "math/sft", KEY, base=BASE, scratch=tmp_path / "late").shapes == {"model.down.weight": (3, 2)}
+
+
+def test_of_two_that_make_one_again_the_first_wins(tmp_path: Path) -> None:
+    class Raced(MemoryStore):
+        """Another worker publishes just before this one's manifest."""
+
+        raced = True
+
+        def upload(self, path: Path, key: str) -> Stat:
+            if not self.raced:
+                self.raced = True
+                publish_delta(self, KEY, write_differences(tmp_path / "first", 1.0), MANIFEST)
+            return super().upload(path, key)
+
+    store = Raced()
+    publish_delta(store, KEY, write_differences(tmp_path / "lost", 3.0), MANIFEST)
+    store.delete(read_manifest(store, KEY).prefix + FULL_WEIGHTS)
+    store.raced = False
+    fact = publish_delta(store, KEY, write_differences(tmp_path / "second", 2.0), MANIFEST)
+    assert fact == find_delta(store, KEY)
+    assert read_delta(store, "d", KEY, base=BASE, scratch=tmp_path).full["model.bias"].tolist() == [1.0] * 3
+    assert len(list(store.list("deltas/"))) == 2
+
+
+def test_a_manifest_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
+    """Whoever reads it says so; it may be that of a newer version."""
+    store = MemoryStore()
+    store.write(layout.delta_manifest(KEY), b"{}")
+    fact = publish_delta(store, KEY, write_differences(tmp_path / "made", 1.0), MANIFEST)
+    assert (fact, store.read(layout.delta_manifest(KEY))) == (find_delta(store, KEY), b"{}")
 
 
 def flip(store: Store, key: str) -> None:

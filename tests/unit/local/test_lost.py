@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autollm.contract.folder import ObjectFolder
-from autollm.contract.layout import delta_manifest, records
+from autollm.contract.layout import delta_attempt, delta_manifest, records
+from autollm.contract.manifests import DeltaManifest, StoredFile
 from autollm.local.lost import forget_lost
 from autollm.plan.trainings import planned_keys, planned_trainings
 from autollm.resources.facts import Existing, Prepared
@@ -101,6 +103,18 @@ def test_a_file_of_records_that_is_gone_is_prepared_again(failed: Failed, digest
 def test_a_delta_of_its_own_that_is_gone_is_trained_again(failed: Failed) -> None:
     failed.store.delete(delta_manifest(KEY))
     assert failed.remembered() == (False, False)
+
+
+@pytest.mark.parametrize(("key", "remembered"), [(KEY, (False, False)), (EXISTING, (False, True))])
+def test_a_delta_one_of_whose_files_is_gone_is_none(failed: Failed, key: str, remembered: tuple[bool, bool]) -> None:
+    prefix = delta_attempt(key, "1")
+    file = StoredFile(name="delta.safetensors", digest=CHUNK, size=1)
+    manifest = DeltaManifest(key=key, form="Full", base=BASE, dtype="Float32", prefix=prefix, files=[file])
+    failed.store.write(prefix + file.name, b"x")
+    failed.store.write(delta_manifest(key), json.dumps(manifest.document()).encode())
+    assert failed.remembered() == (True, True)
+    failed.store.delete(prefix + file.name)
+    assert failed.remembered() == remembered
 
 
 def test_a_delta_of_others_that_is_gone_is_looked_for_again(failed: Failed) -> None:

@@ -82,7 +82,7 @@ def test_a_task_in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, progra
 def test_a_task_in_a_pod_whose_gpus_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
     monkeypatch.setenv("AUTOLLM_GPUS", "1000")
     code, end = run_in_pod(tmp_path, monkeypatch)
-    assert (code, end["reason"], program.given) == (42, "NoGpu", [])
+    assert (code, end["reason"], program.given) == (75, "NoGpu", [])
 
 
 def test_a_task_that_fails_by_its_input(tmp_path: Path, program: Program) -> None:

@@ -18,7 +18,7 @@ def refused(environ: dict[str, str], rank: Rank = SINGLE) -> str:
     with pytest.raises(Exception, match="GPU") as caught:
         check_gpus(environ, rank)
     ending = ending_of(caught.value)
-    assert (ending.code, ending.reason) == (ExitCode.BAD_INPUT, "NoGpu")
+    assert (ending.code, ending.reason) == (ExitCode.TEMPORARY, "NoGpu")
     return ending.message
 
 

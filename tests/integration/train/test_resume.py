@@ -24,6 +24,7 @@ from autollm.contract.digests import digest_bytes
 from autollm.contract.manifests import DeltaManifest
 from autollm.contract.tasks import TrainTask
 from autollm.errors import Interrupted
+from autollm_runtime.delta.adapter import ADAPTER_WEIGHTS
 from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints
 from autollm_runtime.train.run import Limits, run_train, train_delta
 from support.tiny_model import make_tiny_model
@@ -213,6 +214,19 @@ def test_a_damaged_checkpoint_starts_the_training_again(bench: Bench, tmp_path: 
     run_train(task, context)
     assert next(iter(reports.heard)).step == 1
     assert_like_unbroken(bench, task, tmp_path)
+
+
+def test_a_delta_one_of_whose_files_is_gone_is_trained_again(bench: Bench) -> None:
+    task = sft(bench)
+    run_train(task, bench.context("one")[0])
+    before, expected = trained(bench, task)
+    bench.store.delete(before.prefix + ADAPTER_WEIGHTS)
+    context, reports = bench.context("two")
+    run_train(task, context)
+    assert reports.delta is not None
+    after, tensors = trained(bench, task)
+    assert after.prefix != before.prefix
+    assert tensors.keys() == expected.keys()
 
 
 def test_a_task_that_is_stopped_before_it_starts_does_nothing(bench: Bench) -> None:

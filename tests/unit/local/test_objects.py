@@ -39,15 +39,15 @@ def folder(tmp_path: Path) -> ObjectFolder:
 
 
 def snapshot_of(objects: RunObjects) -> dict[str, MergeTrial]:
-    return {trial.metadata.name: trial for trial in objects.snapshot((), "", frozenset()).trials}
+    return {trial.metadata.name: trial for trial in objects.snapshot((), "", {}).trials}
 
 
 def test_trials_that_failed_before_are_those_of_earlier_engines(folder: ObjectFolder) -> None:
     objects = RunObjects(folder, make_run())
     objects.create_trial(trial())
     objects.fail_trial("demo-1", OUTDATED)
-    assert objects.snapshot((), "", frozenset()).failed_before == frozenset()
-    assert RunObjects(folder, make_run()).snapshot((), "", frozenset()).failed_before == {"demo-1"}
+    assert objects.snapshot((), "", {}).failed_before == frozenset()
+    assert RunObjects(folder, make_run()).snapshot((), "", {}).failed_before == {"demo-1"}
 
 
 class TestApplying:
@@ -125,7 +125,7 @@ def test_status_is_written_only_where_it_differs_and_leaves_what_workers_reporte
     assert not objects.write_status(RunStatus(observed_generation=1))
     folder.report("AutoLLMRun", "demo", "published", {"published": REVISION})
     assert not objects.write_status(RunStatus(observed_generation=1))
-    status = objects.snapshot((), "", frozenset()).run.status
+    status = objects.snapshot((), "", {}).run.status
     assert status is not None
     assert status.published is not None
 

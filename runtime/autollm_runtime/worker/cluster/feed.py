@@ -43,6 +43,7 @@ class KubernetesFeed:
         self._given: set[str] = set()
         self._failure: AutoLLMError | None = None
         self._follower: threading.Thread | None = None
+        self._closed = False
 
     def next(self, slot: int, run: str) -> MergeTrial | None:
         """Return the waiting trial with the lowest number, each once, or None at once where none is known."""
@@ -72,6 +73,10 @@ class KubernetesFeed:
         if not stop.is_set():
             self._changed.wait(_LONGEST_WAIT)
 
+    def close(self) -> None:
+        """Follow trials no more: the thread ends when its present request does."""
+        self._closed = True
+
     def _start(self, slot: int, run: str) -> None:
         if self._follower is None:
             fields = f"spec.run={run},spec.slot={slot}"
@@ -82,7 +87,7 @@ class KubernetesFeed:
         version: str | None = None
         pauses = self._patience.pauses()
         forbidden: float | None = None
-        while self._failure is None:
+        while self._failure is None and not self._closed:
             began = self._clock.now()
             try:
                 if version is None:

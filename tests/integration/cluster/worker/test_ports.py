@@ -145,8 +145,9 @@ def test_a_field_that_the_crds_do_not_know_ends_the_work_at_once(cluster: Cluste
     assert status_of(cluster, trial) == {}
 
 
-def test_a_new_trial_wakes_its_slot_at_once(api: ClusterApi, run: dict[str, Any], create: Create) -> None:
+def test_a_new_trial_wakes_its_slot_at_once(api: ClusterApi, run: dict[str, Any], create: Create, request: pytest.FixtureRequest) -> None:
     feed = KubernetesFeed(api, run["metadata"]["uid"])
+    request.addfinalizer(feed.close)
     stop = threading.Event()
 
     def next_of(slot: int) -> tuple[str, float]:

@@ -25,8 +25,10 @@ def script() -> Iterator[ScriptedApi]:
 
 
 @pytest.fixture
-def feed(script: ScriptedApi) -> KubernetesFeed:
-    return KubernetesFeed(ClusterApi(script.client(), "team-a", patience=SOON), UID, patience=SOON, clock=Clock())
+def feed(script: ScriptedApi) -> Iterator[KubernetesFeed]:
+    feed = KubernetesFeed(ClusterApi(script.client(), "team-a", patience=SOON), UID, patience=SOON, clock=Clock())
+    yield feed
+    feed.close()
 
 
 def trial(

@@ -71,7 +71,9 @@ class Place:
     def wait_for_end(self, name: str, *, seconds: float) -> dict[str, str]:
         """Wait until a run has succeeded or failed and return its condition; raises RuntimeError with what can be seen of it."""
         try:
-            wait_until(lambda: self.condition(name, "Succeeded")["status"] in ("True", "False"), "the run goes on", seconds=seconds)
+            wait_until(
+                lambda: self.condition(name, "Succeeded")["status"] in ("True", "False"), "the run goes on", seconds=seconds, every=0.5
+            )
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{self.described()}") from None
         return self.condition(name, "Succeeded")

@@ -94,12 +94,13 @@ class ClusterRun:
             now = self.status()
             return now.get("observedGeneration") == generation and self._is(now, kind, status, reason)
 
-        self.until(holds, f"{kind} is not {status} {reason}", seconds=seconds)
+        # Conditions last, and each question costs the API server as much as the work it is asked about.
+        self.until(holds, f"{kind} is not {status} {reason}", seconds=seconds, every=0.25)
 
-    def until(self, holds: Callable[[], bool], otherwise: str, *, seconds: float = 240.0) -> None:
+    def until(self, holds: Callable[[], bool], otherwise: str, *, seconds: float = 240.0, every: float = 0.05) -> None:
         """Wait for anything; what is told otherwise ends with the run's conditions."""
         try:
-            wait_until(holds, otherwise, seconds=seconds)
+            wait_until(holds, otherwise, seconds=seconds, every=every)
         except RuntimeError as error:
             conditions = [f"{one['type']}={one['status']} {one['reason']}: {one['message']}" for one in self.status().get("conditions", [])]
             raise RuntimeError("\n".join([str(error), *conditions])) from None

@@ -101,11 +101,12 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: I
     match task:
         case PrepareTask():
             work()
-            artifacts.log(f"prepare {task.key}")
             made = synthetic.prepared(task, artifacts.keys(), artifacts.latest())
             for digest in [*(chunk.digest for chunk in made.chunks), made.search.digest, made.test.digest]:
                 artifacts.make(layout.records(digest))
             reports.prepared(task.run, made)
+            # What a kill keeps from being reported is not done, and is no line twice.
+            artifacts.log(f"prepare {task.key}")
         case TrainTask():
             status = (objects.read("DeltaTraining", task.training) or {}).get("status", {})
             if "delta" in status:

@@ -43,7 +43,9 @@ class RunOnNode:
         """Apply it with so many random trials, and trainings of some hundred steps: enough to be in the middle of them."""
         method = {"name": "sft", "sft": {"learningRate": self.learning_rate, "batchSize": 8, "epochs": 100}}
         search = {"trials": trials, "finalists": 1, "optimizer": {"random": {}}}
-        self.place.apply(self.place.tiny_run(self.name, training={"methods": [method]}, search=search, workers=workers))
+        # Better than what an earlier run of the place has published, of other deltas, it need not be.
+        publish = {"when": {"betterThan": "base"}}
+        self.place.apply(self.place.tiny_run(self.name, training={"methods": [method]}, search=search, publish=publish, workers=workers))
 
     def until(self, holds: Callable[[], bool], otherwise: str) -> None:
         """Wait for anything; what is told otherwise ends with what people would look at."""

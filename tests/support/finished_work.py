@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from autollm.contract.layout import delta_manifest, trial_results
 from support.cluster_run import ClusterRun
 
 
-def finished_work(run: ClusterRun, artifacts: Path) -> dict[str, tuple[object, ...]]:
-    """Return, by the object's name, its uid and outcome and the file in the artifacts that was written last, as it lies there.
+class Finished(NamedTuple):
+    """One training or trial that is finished; what is done again is another object, has another outcome, or has replaced its file.
 
-    What is done again is another object, has another outcome, or has replaced that file.
+    Attributes:
+        inode: Of the file in the artifacts that is written last.
+        written_at: When that was, in nanoseconds since 1970.
     """
-    found: dict[str, tuple[object, ...]] = {}
+
+    uid: str
+    outcome: str
+    inode: int
+    written_at: int
+
+
+def finished_work(run: ClusterRun, artifacts: Path) -> dict[str, Finished]:
+    """Return what is finished by the object's name."""
+    found: dict[str, Finished] = {}
     for training in run.children("deltatrainings"):
         mine = training["metadata"]["ownerReferences"][0]["name"] == run.name
         if mine and (delta := training.get("status", {}).get("delta")):
-            written = _written(artifacts / delta_manifest(training["spec"]["key"]))
-            found[training["metadata"]["name"]] = training["metadata"]["uid"], json.dumps(delta, sort_keys=True), written
+            found[training["metadata"]["name"]] = _finished(training, delta, artifacts / delta_manifest(training["spec"]["key"]))
     for trial in run.children("mergetrials"):
         name, status = trial["metadata"]["name"], trial.get("status", {})
         if trial["spec"]["run"] == run.name and "score" in status:
-            written = _written(artifacts / trial_results(run.name, name))
-            found[name] = trial["metadata"]["uid"], json.dumps(status, sort_keys=True), written
+            found[name] = _finished(trial, status, artifacts / trial_results(run.name, name))
     return found
 
 
-def _written(path: Path) -> tuple[int, int]:
-    seen = path.stat()
-    return seen.st_ino, seen.st_mtime_ns
+def _finished(child: dict[str, Any], outcome: dict[str, Any], path: Path) -> Finished:
+    written = path.stat()
+    return Finished(child["metadata"]["uid"], json.dumps(outcome, sort_keys=True), written.st_ino, written.st_mtime_ns)

@@ -13,7 +13,7 @@ from autollm.contract.layout import checkpoint_prefix
 from autollm.contract.pod import RUN_LABEL
 from support.cluster_place import Place
 from support.cluster_run import ClusterRun
-from support.finished_work import finished_work
+from support.finished_work import Finished, finished_work
 
 LONG = 480.0
 """Seconds within which anything comes about, however busy the machine is."""
@@ -65,9 +65,13 @@ class RunOnNode:
         assert condition["reason"] == "Published", f"{condition}\n{self.place.described()}"
         assert self.seen.status()["trials"] == {"total": trials, "succeeded": trials, "failed": 0, "running": 0}
 
-    def finished(self) -> dict[str, tuple[object, ...]]:
+    def finished(self) -> dict[str, Finished]:
         """What it has finished so far."""
         return finished_work(self.seen, self.place.artifacts)
+
+    def last_written(self) -> int:
+        """When the store took the last of what it has finished, in nanoseconds since 1970."""
+        return max((work.written_at for work in self.finished().values()), default=0)
 
     def pods(self, task: str) -> list[dict[str, Any]]:
         """Its pods of one kind of task that run, the first slot first."""

@@ -27,6 +27,7 @@ from autollm_runtime.worker.importing import much_is_imported
 from autollm_runtime.worker.in_hand import InHand
 from autollm_runtime.worker.logs import quieten_libraries, start_logging
 from autollm_runtime.worker.ports import cluster_ports, folder_ports
+from autollm_runtime.worker.processes import end_at_once
 from autollm_runtime.worker.ranks import SINGLE, Rank, take_rank
 from autollm_runtime.worker.stopping import stop_on_signals
 from autollm_runtime.worker.surroundings import settle_in
@@ -74,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     crew_folder = os.environ.get(crew.FOLDER)
     if crew_folder is not None:
         crew.leave(Path(crew_folder), rank.number, ending)  # the launcher writes what they all come to
+        # Gloo's threads let tensors go after they have woken whoever waits for them, and abort an interpreter that ends meanwhile.
+        end_at_once(int(ending.code))
     elif options.termination is not None and rank.leads:
         write_termination(options.termination, ending.reason, ending.message, in_hand.trial)
     return int(ending.code)

@@ -83,6 +83,9 @@ def ending_of_all(folder: Path, code: int) -> Ending:
     others = [ending for ending in endings.values() if ending.code is not ExitCode.DONE]
     if others:
         return others[0]
+    if endings:
+        # What ended torchrun came afterwards: one is done when all have told each other so.
+        return Ending(ExitCode.DONE, "Completed", "")
     return _not_begun(folder, code)
 
 

@@ -1,4 +1,4 @@
-"""What a forked worker does before its task: its own session, its own log, default signals, and death with its parent."""
+"""How a worker's process begins and ends: its own session, its own log, default signals, death with its parent, and an end at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from autollm.contract.exit_codes import ExitCode
 
@@ -45,11 +46,16 @@ def fork_worker(body: Callable[[], int], *, log: Path, cwd: Path | None, close: 
         traceback.print_exc()
         code = ExitCode.FAILED
     finally:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         # Not sys.exit: what the parent registered with atexit, and its frames, are not the child's to run.
-        os._exit(code)
+        end_at_once(code)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End this process, once all that it has written is out, without the interpreter's own end."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def kill_session(pid: int) -> None:

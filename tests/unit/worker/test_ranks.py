@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,8 @@ PEER = ended(ExitCode.TEMPORARY, "PeerFailed")
         ([ended(ExitCode.UNAVAILABLE), ended(ExitCode.FAILED)], 1),
         ([PEER, None], 137),
         ([ended(ExitCode.BAD_INPUT), None], 42),
+        ([ended(ExitCode.DONE), None], 137),
+        ([ended(ExitCode.DONE), ended(ExitCode.DONE)], 0),
         ([], 75),
     ],
 )
@@ -74,6 +79,17 @@ def test_an_end_without_failure_and_wrong_options_are_what_torchrun_says(tmp_pat
 def test_one_that_comes_to_work_after_the_stop_stops_at_once(tmp_path: Path) -> None:
     crew.ask_to_stop(tmp_path)
     assert crew.report_for_work(tmp_path, 0)
+
+
+def test_a_process_that_has_left_runs_no_more_of_anything(tmp_path: Path) -> None:
+    task = tmp_path / "task.json"
+    task.write_text("{}")
+    argv = ["train", "--task", str(task), "--objects", str(tmp_path)]
+    program = f"import atexit, os; atexit.register(os._exit, 99); from autollm_runtime.cli import main; main({argv})"
+    environment = os.environ | {crew.FOLDER: str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, (tmp_path / "0.json").exists()) == (ExitCode.USAGE, True)
+    assert "the task document cannot be read" in ended.stderr
 
 
 @pytest.mark.parametrize(

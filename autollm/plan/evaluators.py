@@ -11,7 +11,7 @@ from autollm.plan.field import Field
 from autollm.plan.hanging import hanging
 from autollm.plan.landscape import OUTDATED, is_pending
 from autollm.plan.snapshot import Snapshot
-from autollm.plan.stranded import stranded
+from autollm.plan.stranded import stranded, without_slot
 from autollm.plan.waiting import Wait
 from autollm.resources.metadata import Failure
 
@@ -49,10 +49,11 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
         state = None
     parallelism = snapshot.spec.search.parallelism
     busy = {trial.spec.slot for trial in waiting if trial.spec.slot is not None}
+    ended = deadly | without_slot(waiting, state, parallelism)
+    alive = [trial for trial in waiting if trial.metadata.name not in ended]
     # Of fewer evaluators than there were, one at work above their number first scores its trial.
-    size = max([parallelism, *(slot + 1 for slot in busy)])
+    size = max([parallelism, *(trial.spec.slot + 1 for trial in alive if trial.spec.slot is not None)])
     ensure = (EnsureEvaluators(template, size),) if state is None or state.size != size else ()
-    alive = [trial for trial in waiting if trial.metadata.name not in deadly]
     overdue, look_for_results = hanging(snapshot, state, alive, field, now)
     # A slot that is only asked for gets no trial: an evaluator may never be granted there, and the trial would wait for ever.
     granted = parallelism if state is None else min(parallelism, state.size)
@@ -62,7 +63,7 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
     given_up, look_for_workers = stranded(alive, state, parallelism, idle=not at_work.isdisjoint(free), now=now)
     return Slots(
         free,
-        (*superseded, *deadly.values(), *given_up, *ensure, *overdue),
+        (*superseded, *ended.values(), *given_up, *ensure, *overdue),
         frozenset({template.id}),
         look_again=min((moment for moment in (look_for_results, look_for_workers) if moment), default=None),
         waits=(Wait(state.id, state.waiting),) if state is not None else (),

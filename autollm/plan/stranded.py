@@ -20,6 +20,22 @@ _UNATTENDED = Failure(
     message=f"No evaluator was in its slot for {PATIENCE.seconds // 60} minutes: a trial in another slot takes its place.",
 )
 
+_WITHOUT_SLOT = Failure(
+    reason=SUPERSEDED,
+    message="Its slot is one more than search.parallelism asks for, and no evaluator was at work yet: a trial in another takes its place.",
+)
+
+
+def without_slot(waiting: Sequence[MergeTrial], state: TaskState | None, parallelism: int) -> dict[str, FailTrial]:
+    """Return the trials above `search.parallelism` to be given up, by name: all of them while no evaluator can be at work on one.
+
+    Kept, they would keep a pool that is queued as large as it was, and it might never be granted.
+    """
+    if state is not None and state.started is not None:
+        return {}
+    above = (trial.metadata.name for trial in waiting if trial.spec.slot is not None and trial.spec.slot >= parallelism)
+    return {name: _given_up(name, state, _WITHOUT_SLOT) for name in above}
+
 
 def stranded(
     waiting: Sequence[MergeTrial], state: TaskState | None, parallelism: int, *, idle: bool, now: datetime
@@ -39,9 +55,12 @@ def stranded(
         name, due = trial.metadata.name, max(datetime.fromisoformat(created), state.vacant[slot]) + PATIENCE
         if now < due:
             looks.append(due)
-        elif deaths := state.deaths.get(name):
-            # Placed anew it would begin anew, and could kill one evaluator after the other.
-            given_up.append(failed_by(name, deaths))
         else:
-            given_up.append(FailTrial(name, _UNATTENDED))
+            given_up.append(_given_up(name, state, _UNATTENDED))
     return tuple(given_up), min(looks, default=None)
+
+
+def _given_up(name: str, state: TaskState | None, failure: Failure) -> FailTrial:
+    deaths = state.deaths.get(name, ()) if state is not None else ()
+    # Placed anew it would begin anew, and could kill one evaluator after the other.
+    return failed_by(name, deaths) if deaths else FailTrial(name, failure)

@@ -155,3 +155,17 @@ def test_a_slot_that_is_to_go_keeps_no_trial_that_nobody_scores() -> None:
     assert any(isinstance(action, FailTrial) for action in pool.after(minutes=6).actions)
     (ensured,) = [action for action in pool.step().actions if isinstance(action, EnsureEvaluators)]
     assert ensured.size == 2
+
+
+def test_a_queued_pool_gets_smaller_at_once() -> None:
+    """It may never be granted as large as it was, and nobody would score what waits above the new number."""
+    pool = Pool(2, "Searching")
+    pool.begin()
+    pool.change(started=None, slots={}, vacant={})
+    pool.world.change(make_run(search={"trials": 6, "parallelism": 2}).spec)
+    made = pool.step()
+    assert [action.size for action in made.actions if isinstance(action, EnsureEvaluators)] == [2]
+    assert sorted(trial.spec.slot or 0 for trial in pool.pending()) == [0, 1]
+    counts = pool.settle().status.trials
+    assert counts is not None
+    assert (counts.total, counts.failed) == (6, 0)

@@ -248,7 +248,7 @@ class SimulatedPods:
         if pod["metadata"]["uid"] not in self._pods:
             return
         environment = {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0].get("env", [])}
-        uid = environment.get(OWNER_UID, "")
+        uid = environment[OWNER_UID]
         match task:
             case PrepareTask():
                 fact = self.prepares(task, self.deltas, self.latest.get(f"{namespace}/{task.run}"))
@@ -321,10 +321,22 @@ class SimulatedPods:
     # How it is written
 
     def _report(self, namespace: str, plural: str, kind: str, name: str, manager: str, status: Mapping[str, Any], uid: str) -> None:
-        metadata = {"name": name, "namespace": namespace} | ({"uid": uid} if uid else {})
-        document = {"apiVersion": "autollm.dev/v1alpha1", "kind": kind, "metadata": metadata, "status": status}
-        path = f"{GROUP}/namespaces/{namespace}/{plural}/{name}/status?fieldManager=autollm-{manager}&force=true"
-        self._patch(path, document, APPLY)
+        """Apply a part of the status of the object with this uid; of one that was made again by that name, nothing is said."""
+        path = f"{GROUP}/namespaces/{namespace}/{plural}/{name}"
+        # The API server looks at no uid when a status is applied, so the version stands for it.
+        while (found := self._read(path)).get("uid") == uid:
+            metadata = {key: found[key] for key in ("name", "namespace", "resourceVersion")}
+            document = {"apiVersion": "autollm.dev/v1alpha1", "kind": kind, "metadata": metadata, "status": status}
+            if self._patch(f"{path}/status?fieldManager=autollm-{manager}&force=true", document, APPLY):
+                return
+
+    def _read(self, path: str) -> dict[str, Any]:
+        """Return an object's metadata, empty where it is gone; raises RuntimeError where the API server is not well."""
+        answer = self.connection.ask("GET", path)
+        if answer.status not in (200, 404):
+            raise RuntimeError(f"GET {path}: {answer.status} {answer.document.get('message')}")
+        metadata: dict[str, Any] = answer.document["metadata"] if answer.status == 200 else {}
+        return metadata
 
     def _patch(self, path: str, document: Mapping[str, Any], content_type: str) -> bool:
         """Say whether the object took the patch; raises RuntimeError where the API server is not well, so that it is tried again."""

@@ -29,9 +29,8 @@ class Suggester(Protocol):
 class PatientSuggester:
     """The optimiser's process, given as long as a candidate may take; loaded while start points are being scored."""
 
-    def __init__(self, suggester: suggester.Suggester, seconds: float = BUDGET_SECONDS) -> None:
+    def __init__(self, suggester: suggester.Suggester) -> None:
         self._suggester = suggester
-        self._seconds = seconds
 
     def prepare(self, request: Request) -> None:
         """Start the process, if an optimiser is going to be needed."""
@@ -39,7 +38,7 @@ class PatientSuggester:
 
     def ask(self, request: Request) -> Suggestion:
         """Return a candidate; raises SpaceExhausted where every one was tried."""
-        return self._suggester.ask(request, self._seconds)
+        return self._suggester.ask(request, BUDGET_SECONDS)
 
 
 class Asking:

@@ -14,9 +14,8 @@ from typing import Any
 
 def main() -> None:
     """Answer requests until the parent closes the pipe or is gone."""
-    # An interrupt on the terminal is the parent's to handle; candidates are worth less than what the evaluators do.
+    # An interrupt on the terminal is the parent's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     # Whatever an optimiser prints must not end up between the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -26,6 +25,8 @@ def main() -> None:
 
     from autollm.search import bayesian  # noqa: F401 - loaded before the first request, which then is answered at once
 
+    # Candidates are worth less than what the evaluators do; loading beside them at this priority would take minutes.
+    os.nice(10)
     _write(answers, {"ready": True})
     while True:
         _write(answers, _answer(requests.get()))

@@ -19,7 +19,9 @@ from autollm.search import Finished, Parameter, Request, Space, SpaceExhausted, 
 from autollm.suggester import Suggester
 from autollm.suggester.child import Child
 
-PATIENT = 60.0
+PATIENT = 500.0
+"""Seconds within which anything comes about, however busy the machine is."""
+
 SPACE = Space(tuple(Parameter(name, 0.0, 1.5, ((name, 1.0),)) for name in ("code/sft", "math/sft")), {})
 
 
@@ -40,12 +42,28 @@ def pid_of(suggester: Suggester) -> int:
     return suggester.pid
 
 
+def comes_to_its_end(process: int) -> bool:
+    """Say whether a process that `os.pidfd_open` gave ends, be it that nobody has asked after its exit code yet."""
+    readable, _, _ = select.select([process], [], [], PATIENT)
+    os.close(process)
+    return bool(readable)
+
+
 def test_the_process_answers_what_the_pure_function_answers(suggester: Suggester) -> None:
     asked = request()
     assert suggester.ask(asked, PATIENT) == suggest(asked)
     first = pid_of(suggester)
     assert suggester.ask(request(9, 9), PATIENT).origin.optimizer == "Bayesian"
     assert pid_of(suggester) == first
+    assert os.getpriority(os.PRIO_PROCESS, first) == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
+
+
+def test_a_child_gives_way_to_others_only_when_it_has_loaded() -> None:
+    """Else loading takes minutes beside evaluators, and the search gets random candidates meanwhile."""
+    halted = "import os, sys; os.nice = lambda _: sys.exit('gave way'); sys.modules['autollm.search.bayesian'] = None"
+    command = [sys.executable, "-c", f"{halted}; from autollm.suggester.__main__ import main; main()"]
+    with Suggester(lambda: Child(command)) as halting:
+        assert "import of autollm.search.bayesian halted" in (halting.ask(request(), PATIENT).origin.reason or "")
 
 
 def test_a_child_that_cannot_be_started_ends_nothing_and_is_tried_again() -> None:
@@ -80,20 +98,20 @@ def test_a_killed_child_costs_one_random_candidate_that_says_why(suggester: Sugg
 def test_a_stopped_child_holds_nobody_up_beyond_the_budget(suggester: Suggester, finished: int) -> None:
     suggester.ask(request(), PATIENT)
     hung = pid_of(suggester)
+    process = os.pidfd_open(hung)
     os.kill(hung, signal.SIGSTOP)
     before = time.monotonic()
     answer = suggester.ask(request(finished, finished), 0.5)
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < PATIENT / 2
     assert answer.origin.optimizer == "Fallback"
     assert "within 0.5 s" in (answer.origin.reason or "")
     assert pid_of(suggester) != hung
-    with pytest.raises(ProcessLookupError):
-        os.kill(hung, 0)
+    assert comes_to_its_end(process)
     assert suggester.ask(request(), PATIENT).origin.optimizer == "Bayesian"
 
 
 def test_a_child_that_still_loads_is_left_to_load() -> None:
-    with Suggester() as suggester:
+    with Suggester(lambda: Child([sys.executable, "-c", "import time; time.sleep(3600)"])) as suggester:
         first = pid_of(suggester)
         answer = suggester.ask(request(), 0.0)
         assert answer.origin.optimizer == "Fallback"
@@ -159,6 +177,7 @@ def test_closing_waits_for_no_answer() -> None:
     suggester, answers = Suggester(), list[Suggestion]()
     suggester.ask(request(), PATIENT)
     hung = pid_of(suggester)
+    process = os.pidfd_open(hung)
     os.kill(hung, signal.SIGSTOP)
     asking = threading.Thread(target=lambda: answers.append(suggester.ask(request(), PATIENT)))
     asking.start()
@@ -167,11 +186,10 @@ def test_closing_waits_for_no_answer() -> None:
     before = time.monotonic()
     suggester.close()
     asking.join()
-    assert time.monotonic() - before < 5.0
+    assert time.monotonic() - before < PATIENT / 2
     assert [answer.origin.optimizer for answer in answers] == ["Fallback"]
     assert suggester.pid is None, "no other child was started in its place"
-    with pytest.raises(ProcessLookupError):
-        os.kill(hung, 0)
+    assert comes_to_its_end(process)
     assert suggester.ask(request(), PATIENT).origin.reason == "the optimiser is closed"
 
 
@@ -185,6 +203,4 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         assert parent.stdout
         child = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
-    readable, _, _ = select.select([child], [], [], PATIENT)
-    os.close(child)
-    assert readable, "the child outlived its parent"
+    assert comes_to_its_end(child), "the child outlived its parent"

@@ -6,6 +6,7 @@ A command is an entry point of the group `autollm.commands`: the name is what th
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
@@ -13,11 +14,11 @@ from typing import Any, NoReturn
 import click
 
 from autollm.cli.summary import module_summary
-from autollm.errors import AutoLLMError, DocumentError, Interrupted
+from autollm.errors import AutoLLMError, DocumentError, Interrupted, OutageError
 
 GROUP = "autollm.commands"
 USUAL_ORDER = ("init", "validate", "plan", "run", "status", "watch", "logs", "report", "compare", "retry", "rollback", "merge")
-FAILED, WRONG_USAGE, INTERRUPTED, STOPPED = 1, 2, 130, 143
+FAILED, WRONG_USAGE, UNAVAILABLE, INTERRUPTED, STOPPED = 1, 2, 69, 130, 143
 
 
 class LazyGroup(click.Group):
@@ -64,8 +65,14 @@ class LazyGroup(click.Group):
             _end(ctx, str(error), STOPPED)
         except DocumentError as error:
             _end(ctx, str(error), WRONG_USAGE)
+        except OutageError as error:
+            _end(ctx, str(error), UNAVAILABLE)
         except AutoLLMError as error:
             _end(ctx, str(error), FAILED)
+        except BrokenPipeError:
+            raise  # click ends quietly where nobody reads any more
+        except OSError as error:
+            _end(ctx, _cause(error), FAILED)
 
 
 def _load(point: EntryPoint) -> click.Command:
@@ -85,6 +92,15 @@ def _load(point: EntryPoint) -> click.Command:
     return command
 
 
+def _cause(error: OSError) -> str:
+    """Return what an error of the operating system is about, where it says so, and its cause."""
+    import logging
+
+    logging.getLogger(__name__).debug("an error of the operating system", exc_info=error)
+    cause = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename} cannot be used: {cause}" if error.filename is not None else cause
+
+
 def _end(ctx: click.Context, message: str, code: int) -> NoReturn:
     click.echo(f"Error: {message}", err=True)
     ctx.exit(code)
@@ -95,6 +111,8 @@ def _end(ctx: click.Context, message: str, code: int) -> NoReturn:
 @click.option("-v", "--verbose", count=True, help="Say what is being done; twice for every detail.")
 def main(verbose: int) -> None:
     """Train one small delta per chunk of data, search the weights that merge them best, publish what is provably better."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: what its encoding lacks is written as a number, and not lost
     if verbose:
         import logging
 

@@ -28,7 +28,10 @@ _OBJECT = re.compile(r"([a-z]+)(?:\.autollm\.dev)?/([a-z0-9][-.a-z0-9]*)")
 
 
 class Cluster(Protocol):
-    """One namespace of a cluster, as far as commands look into it; raises errors of the tree in `autollm.errors`."""
+    """One namespace of a cluster, as far as commands look into it.
+
+    Raises errors of the tree in `autollm.errors`; OutageError where the API server does not answer, or asks to come later.
+    """
 
     def outline(self, run: str) -> RunState:
         """Return a run with its trainings, without its trials: what changes while one watches."""
@@ -39,7 +42,10 @@ class Cluster(Protocol):
         ...
 
     def logs(self, kind: Kind, name: str, task: str | None, *, follow: bool) -> Iterator[tuple[str, str]]:
-        """Yield lines of the logs of an object's workers, each with the name of its pod; `follow` waits for more until the work ends."""
+        """Yield lines of the logs of an object's workers, each with the name of its pod; `follow` waits for more until the work ends.
+
+        Who follows outlasts ten minutes without the API server.
+        """
         ...
 
     def forget_failures(self, run: str) -> Iterator[str]:
@@ -117,9 +123,12 @@ def place_of(
 
 
 def _folder(text: str) -> FolderPlace:
-    if not Path(text).is_dir():
-        raise click.UsageError(f"The folder {text} does not exist; a run in a cluster is written alr/NAME")
-    return FolderPlace(Path(text))
+    if Path(text).is_dir():
+        return FolderPlace(Path(text))
+    kind, slash, name = text.partition("/")
+    if slash and kind.removesuffix(".autollm.dev") in _KINDS:
+        raise click.UsageError(f"{text}: {name!r} is no name in a cluster: those have small letters, digits, dashes and dots")
+    raise click.UsageError(f"The folder {text} does not exist; a run in a cluster is written alr/NAME")
 
 
 def _open(namespace: str | None, context: str | None) -> Cluster:

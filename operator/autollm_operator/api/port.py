@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
-from autollm.errors import AutoLLMError
+from autollm.errors import AutoLLMError, OutageError
 from autollm_operator.api.resources import Resource
 
 Document = dict[str, Any]
@@ -29,6 +29,10 @@ class NotFoundError(ApiError):
     """There is no such object (404)."""
 
     reason = "NotFound"
+
+
+class UnknownKindError(NotFoundError):
+    """The API server has no objects of this kind at all, or not in this version (404): its CRD is not there."""
 
 
 class AlreadyExistsError(ApiError):
@@ -55,7 +59,7 @@ class ForbiddenError(ApiError):
     reason = "Forbidden"
 
 
-class UnavailableError(ApiError):
+class UnavailableError(ApiError, OutageError):
     """The API server did not answer, or asked to come later (408, 429, 5xx, no connection); `retry_after` in seconds, if it said so."""
 
     reason = "ApiUnavailable"

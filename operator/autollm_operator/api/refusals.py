@@ -16,6 +16,7 @@ from autollm_operator.api.port import (
     InvalidError,
     NotFoundError,
     UnavailableError,
+    UnknownKindError,
 )
 
 LONGEST_MESSAGE = 1000
@@ -50,7 +51,8 @@ def refusal(asked: str, status: int, reason: str, headers: Mapping[str, str], bo
     said = _printable(answer.get("message") or reason or "no reason given")
     message = f"the API server refused to {asked}: {said} ({status})"
     if status == 404:
-        return NotFoundError(message, status=status)
+        # Of an object that is not there its name is said; a path that nobody serves has none.
+        return (NotFoundError if (answer.get("details") or {}).get("name") else UnknownKindError)(message, status=status)
     if status == 409:
         return (AlreadyExistsError if answer.get("reason") == "AlreadyExists" else ConflictError)(message, status=status)
     if any(cause.get("field") == "metadata.uid" for cause in (answer.get("details") or {}).get("causes") or ()):

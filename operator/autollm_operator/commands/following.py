@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
+from autollm.cli.outage import Outage
 from autollm_operator.api.port import UnavailableError
 from autollm_operator.cache.views import PodView
 
@@ -24,7 +25,7 @@ class Growing(Protocol):
     """The pods whose logs are followed."""
 
     def find(self) -> tuple[list[PodView], bool]:
-        """Return the pods that are there, and whether more may come."""
+        """Return the pods that are there, and whether more may come; raises UnavailableError where the API server does not answer."""
         ...
 
     def stamped(self, pod: PodView) -> Iterator[tuple[str, str]]:
@@ -36,16 +37,25 @@ class Growing(Protocol):
 
 
 def follow_logs(pods: Growing) -> Iterator[tuple[str, str]]:
-    """Yield lines as they are written, each with its pod's name, of pods that come later too, until the work has ended."""
+    """Yield lines as they are written, each with its pod's name, of pods that come later too, until the work has ended.
+
+    Raises OutageError where the API server stays away.
+    """
     lines: _Lines = queue.Queue(LINES_AHEAD)
     readers: dict[str, _Reader] = {}
+    outage = Outage()
     while True:
-        found, more = pods.find()
-        begun = [pod for pod in found if pod.phase != "Pending"]
-        reading = [readers.setdefault(pod.uid, _Reader(pods, lines)).read_on(pod, more=more) for pod in begun]
-        if not more and not any(reading) and not any(reader.is_reading for reader in readers.values()):
-            yield from _left_in(lines)
-            return
+        try:
+            found, more = pods.find()
+        except UnavailableError as error:
+            outage.bear(error)
+        else:
+            outage.end()
+            begun = [pod for pod in found if pod.phase != "Pending"]
+            reading = [readers.setdefault(pod.uid, _Reader(pods, lines)).read_on(pod, more=more) for pod in begun]
+            if not more and not any(reading) and not any(reader.is_reading for reader in readers.values()):
+                yield from _left_in(lines)
+                return
         yield from _for_a_while(lines, LOOK_SECONDS)
 
 

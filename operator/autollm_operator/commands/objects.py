@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from autollm.contract.pod import MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL
 from autollm.errors import InputError
 from autollm.resources import AutoLLMRun, DeltaTraining, MergeTrial
-from autollm_operator.api.port import Api, Document, NotFoundError
+from autollm_operator.api.port import Api, Document, ForbiddenError, NotFoundError, UnknownKindError
 from autollm_operator.api.resources import JOBS, RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.parsed import controller
@@ -20,9 +20,18 @@ T = TypeVar("T", AutoLLMRun, DeltaTraining, MergeTrial)
 
 
 def read_object(api: Api, resource: Resource, namespace: str, name: str) -> Document:
-    """Return an object; raises InputError, with what to do, where there is none."""
+    """Return an object; raises InputError, with what to do, where there is none, or where the cluster does not know who asks."""
     try:
         return api.get(resource, namespace, name)
+    except UnknownKindError:
+        raise InputError(
+            f"this cluster does not know {resource.kind}s: install AutoLLM's CRDs in it, or name another cluster by --context",
+            reason="NotFound",
+        ) from None
+    except ForbiddenError as error:
+        if error.status == 401:
+            raise InputError(f"{error}: sign in to the cluster again, as for kubectl") from error
+        raise
     except NotFoundError:
         raise InputError(
             f"there is no {resource.kind} {name} in the namespace {namespace}: `kubectl get {resource.plural} -A` lists all, "

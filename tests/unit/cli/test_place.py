@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 import autollm.cli.place
 from autollm.cli import main
 from autollm.cli.place import Kind
+from autollm.errors import OutageError
 from autollm.report.state import RunState, read_state
 from support.sample_run import write_sample_run
 
@@ -23,9 +25,13 @@ class OneRunCluster:
         self.folder = folder
         self.asked: list[tuple[object, ...]] = []
         self.failures = ["job/quickstart-1 (Error)"]
+        self.away = 0  # for so many questions
 
     def outline(self, run: str) -> RunState:
         self.asked.append(("outline", run))
+        if self.away:
+            self.away -= 1
+            raise OutageError("the API server does not answer")
         return read_state(self.folder)
 
     def state(self, run: str) -> RunState:
@@ -72,6 +78,30 @@ def test_a_run_in_a_cluster_is_written_as_for_kubectl(cluster: OneRunCluster, ru
     assert cluster.asked == [("open", "team-a", "prod"), ("outline", "quickstart")]
 
 
+def test_a_look_at_a_server_that_is_away_does_not_say_that_the_run_failed(cluster: OneRunCluster) -> None:
+    cluster.away = 1
+    assert call("status", "alr/quickstart").exit_code == 69
+
+
+def test_watch_outlasts_a_server_that_is_away_and_says_so_once(cluster: OneRunCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autollm.cli.watch.CLUSTER_LOOK_SECONDS", 0)
+    cluster.away = 3
+    result = call("watch", "alr/quickstart")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("succeeded")
+    assert result.stderr == "the API server does not answer; it is asked again, for 10 minutes at most\n"
+
+
+def test_watch_gives_up_on_a_server_that_stays_away(cluster: OneRunCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autollm.cli.watch.CLUSTER_LOOK_SECONDS", 0)
+    monkeypatch.setattr("autollm.cli.outage.time", SimpleNamespace(monotonic=iter(range(0, 10_000, 100)).__next__))
+    cluster.away = 99
+    result = call("watch", "alr/quickstart")
+    assert (result.exit_code, result.stdout) == (69, "")
+    assert "it has been away for 10 minutes" in result.stderr
+    assert [asked[0] for asked in cluster.asked].count("outline") == 7
+
+
 def test_a_report_is_of_the_whole_run_and_goes_where_it_is_asked_to(cluster: OneRunCluster, tmp_path: Path) -> None:
     assert call("report", "alr/quickstart", "--out", tmp_path / "here").exit_code == 0
     assert ("state", "quickstart") in cluster.asked
@@ -102,6 +132,13 @@ def test_other_commands_are_about_runs(cluster: OneRunCluster, command: str) -> 
     assert result.exit_code == 2
     assert "dt/quickstart-1 is no run" in result.stderr
     assert cluster.asked == []
+
+
+@pytest.mark.parametrize("text", ["alr/Foo_X", "autollmruns.autollm.dev/", "alr/a/b"])
+def test_what_can_be_no_name_is_not_taken_for_a_folder(text: str) -> None:
+    result = call("status", text)
+    assert result.exit_code == 2
+    assert f"{text}: {text.partition('/')[2]!r} is no name in a cluster: those have small letters" in " ".join(result.stderr.split())
 
 
 def test_a_folder_has_no_namespace(tmp_path: Path) -> None:

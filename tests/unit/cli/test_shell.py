@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 import autollm.cli
 from autollm.cli import GROUP, USUAL_ORDER, main
 from autollm.cli.summary import module_summary
-from autollm.errors import AutoLLMError, DocumentError, InputError, Interrupted, TemporaryError
+from autollm.errors import AutoLLMError, DocumentError, InputError, Interrupted, OutageError, TemporaryError
 
 
 def run_python(code: str) -> str:
@@ -81,7 +82,8 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     [
         (DocumentError("the document is wrong"), 2),
         (InputError("the data are wrong"), 1),
-        (TemporaryError("the store does not answer"), 1),
+        (TemporaryError("the disk is full"), 1),
+        (OutageError("the store does not answer"), 69),
         (AutoLLMError("it failed"), 1),
         (Interrupted("stopped after saving"), 143),
         (KeyboardInterrupt(), 130),
@@ -98,6 +100,24 @@ def test_an_error_is_one_message_and_an_exit_code(monkeypatch: pytest.MonkeyPatc
     assert result.exit_code == code
     assert "Traceback" not in result.output
     assert (str(error) or "interrupted") in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "runs/x"), "Error: runs/x cannot be used: Permission denied\n"),
+        (TimeoutError("timed out"), "Error: timed out\n"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
+    ],
+)
+def test_an_error_of_the_operating_system_says_what_it_is_about(monkeypatch: pytest.MonkeyPatch, error: OSError, said: str) -> None:
+    @click.command()
+    def probe() -> None:
+        raise error
+
+    with_command(monkeypatch, lambda: probe)
+    result = CliRunner().invoke(main, ["probe"])
+    assert (result.exit_code, result.output) == (1, said)
 
 
 def test_what_nobody_foresaw_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

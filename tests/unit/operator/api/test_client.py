@@ -22,6 +22,7 @@ from autollm_operator.api.port import (
     InvalidError,
     NotFoundError,
     UnavailableError,
+    UnknownKindError,
 )
 from autollm_operator.api.resources import JOBS, RUNS
 
@@ -100,12 +101,16 @@ def seen() -> list[tuple[str, str, int]]:
     return []
 
 
-@pytest.fixture
-def api(server: Server, seen: list[tuple[str, str, int]]) -> Iterator[KubernetesApi]:
+def client(server: Server, seen: list[tuple[str, str, int]], read_seconds: float) -> KubernetesApi:
     configuration = Configuration(host=server.address)
     configuration.retries = False
     configuration.api_key["BearerToken"] = "Bearer s3cret"
-    with closing(KubernetesApi(configuration, read_seconds=0.5, observe=lambda *answer: seen.append(answer))) as api:
+    return KubernetesApi(configuration, read_seconds=read_seconds, observe=lambda *answer: seen.append(answer))
+
+
+@pytest.fixture
+def api(server: Server, seen: list[tuple[str, str, int]]) -> Iterator[KubernetesApi]:
+    with closing(client(server, seen, 60.0)) as api:
         yield api
 
 
@@ -119,7 +124,9 @@ def refused(status: int, **said: Any) -> Answer:
         (refused(400), InvalidError),
         (refused(401), ForbiddenError),
         (refused(403), ForbiddenError),
-        (refused(404), NotFoundError),
+        (refused(404, details={"name": "x"}), NotFoundError),
+        (refused(404), UnknownKindError),
+        (Answer(404, b"404 page not found"), UnknownKindError),
         (refused(409, reason="AlreadyExists"), AlreadyExistsError),
         (refused(409, reason="Conflict"), ConflictError),
         (Answer(409, b"<html>"), ConflictError),
@@ -175,13 +182,16 @@ def test_a_message_is_plain_and_of_bounded_length_and_holds_no_token(server: Ser
     assert server.asked[0].headers["authorization"] == "Bearer s3cret"
 
 
-def test_silence_is_unavailable(server: Server, api: KubernetesApi, seen: list[Any]) -> None:
+def test_silence_is_unavailable(server: Server, seen: list[Any]) -> None:
     def silent(asked: Asked) -> Answer:
-        server.over.wait(10)
+        server.over.wait()
         return Answer(200, b"{}")
 
     server.script = silent
-    with pytest.raises(UnavailableError, match=r"did not answer when asked to get autollmruns team-a/x: .*timed out"):
+    with (
+        closing(client(server, seen, 0.5)) as api,
+        pytest.raises(UnavailableError, match=r"did not answer when asked to get autollmruns team-a/x: .*timed out"),
+    ):
         api.get(RUNS, "team-a", "x")
     assert seen == [("get", "autollmruns", 0)]
 

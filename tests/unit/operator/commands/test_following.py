@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -33,17 +33,19 @@ def pod(name: str, phase: str = "Running") -> PodView:
 class Pods:
     """Pods as they are found look after look, the last look's for ever, and the streams that each gives one after the other.
 
-    All but the `endless` have ended by the next look.
+    Where a look is None, the API server is away. All but the `endless` have ended by the next look.
     """
 
-    def __init__(self, looks: list[list[PodView]], streams: dict[str, list[Stream]], *, endless: str = "") -> None:
-        self.looks, self.streams, self.endless = looks, {name: iter(given) for name, given in streams.items()}, endless
+    def __init__(self, looks: Sequence[list[PodView] | None], streams: dict[str, list[Stream]], *, endless: str = "") -> None:
+        self.looks, self.streams, self.endless = list(looks), {name: iter(given) for name, given in streams.items()}, endless
 
     def find(self) -> tuple[list[PodView], bool]:
         for thread in threading.enumerate():
             if thread.name in {f"log of {name}" for name in self.streams.keys() - {self.endless}}:
                 thread.join()
         found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if found is None:
+            raise UnavailableError("the API server is away")
         return found, len(self.looks) > 1
 
     def stamped(self, pod: PodView) -> Iterator[Line]:
@@ -112,6 +114,13 @@ def test_a_node_that_does_not_answer_is_told_once_and_again_after_it_did() -> No
     at_work, away = pod("worker"), gives(breaks="its node is away")
     pods = Pods([[at_work]] * 5 + [[]], {"worker": [away, away, gives("1", breaks="cut"), away, gives("1", "2")]})
     assert list(follow_logs(pods)) == [("worker", line) for line in ("its node is away", "1", "its node is away", "2")]
+
+
+def test_an_api_server_that_is_away_is_told_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    at_work = pod("worker")
+    pods = Pods([[at_work], None, None, [at_work], []], {"worker": [gives("1", breaks="cut"), gives("1", "2")]})
+    assert list(follow_logs(pods)) == [("worker", "1"), ("worker", "2")]
+    assert capsys.readouterr().err == "the API server is away; it is asked again, for 10 minutes at most\n"
 
 
 def test_the_log_of_an_ended_pod_that_cannot_be_had_ends_with_the_work() -> None:

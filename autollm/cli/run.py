@@ -29,7 +29,7 @@ class RunFailedError(AutoLLMError):
 
 @click.command(name="run")
 @click.argument("document", type=click.Path(path_type=Path))
-@click.option("--folder", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME]")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="The run's folder.  [default: runs/NAME]")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Trainings at a time; they share the cores.")
 def command(document: Path, folder: Path | None, jobs: int) -> None:
     """Run DOCUMENT on this machine: prepare, train, search, test, publish.

@@ -42,7 +42,7 @@ class Size(click.ParamType[int]):
         unit = next((unit for unit in SIZES if text.upper().endswith(unit)), None)
         try:
             size = int(float(text[: -len(unit)]) * SIZES[unit]) if unit else 0
-        except ValueError:
+        except (ValueError, OverflowError):
             size = 0
         if size <= 0:
             self.fail(f"{value!r} is not a size such as 5GB, 500MB or 2GiB", param, ctx)

@@ -82,6 +82,7 @@ def test_relative_paths_and_file_uris_are_places_as_elsewhere(base: Path, tmp_pa
         (["--delta", "adapter=0.5", "--delta", "adapter=1"], "given twice"),
         (["--delta", "adapter=0.5", "--dtype", "Int4"], "'Int4'"),
         (["--delta", "adapter=0.5", "--max-shard-size", "5"], "'5' is not a size"),
+        (["--delta", "adapter=0.5", "--max-shard-size", "infGB"], "'infGB' is not a size"),
         ([], "Missing option '--delta'"),
     ],
 )

@@ -95,5 +95,11 @@ def test_several_documents_are_named_when_they_are_valid(tmp_path: Path) -> None
     assert (result.exit_code, result.stdout) == (0, f"{file}: AutoLLMRun support-bot, AutoLLMRun other are valid\n")
 
 
+def test_the_folder_of_a_run_is_no_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "run.yaml", SHORTEST)
+    result = invoke("run", "--folder", str(file), str(file))
+    assert (result.exit_code, "is a file" in result.stderr) == (2, True)
+
+
 def test_no_document_is_wrong_usage() -> None:
     assert invoke("validate").exit_code == 2

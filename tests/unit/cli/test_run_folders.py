@@ -87,6 +87,12 @@ def test_status_of_a_finished_run(finished: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_a_terminal_that_lacks_a_character_gets_its_number(finished: Path) -> None:
+    result = CliRunner(charset="ascii").invoke(main, ["status", str(finished)])
+    assert result.exit_code == 0, result.exception
+    assert "\\u2713  Validated" in result.stdout
+
+
 def test_status_shows_where_latest_points_whoever_moved_it(published: Path) -> None:
     second_revision(published)
     assert "latest: r2 in " in call("status", published).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import uuid
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -101,13 +102,14 @@ class Checkpoints:
     def fetch(self, checkpoint: Checkpoint) -> Path | None:
         """Return a folder with the files of a checkpoint, every digest checked; None where one is missing or damaged."""
         folder = self._scratch / "resumed"
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             for file in checkpoint.files:
                 path = folder / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 download_verified(self._store, checkpoint.prefix + file.name, file.digest, path)
         except (NotFoundError, IntegrityError) as error:
-            _log.warning("the checkpoint is not used, the training starts again: %s", error)
+            _log.warning("the checkpoint is not used: %s", error)
             return None
         return folder
 

@@ -65,18 +65,22 @@ class Training:
         model = trainer.accelerator.unwrap_model(trainer.model)
         return self.peers.from_leader(lambda: publish_trained(spec, model, watch.trained, self.base, self.store, self.context.scratch))
 
-    def _resumed(self) -> tuple[Path | None, Trained]:
+    def _resumed(self, tried: str = "") -> tuple[Path | None, Trained]:
         """Return the folder of the newest checkpoint and what had been done then; every process goes on from the same, or none does."""
         newest = self.peers.from_leader(self.checkpoints.newest)
-        folder = first_on_node(self.peers, lambda: self._fetched(newest) if newest is not None else None)
-        whole = self.peers.together(lambda: float(folder is not None)).value == self.peers.rank.size
-        return (folder, newest.trained) if whole and newest is not None else (None, Trained())
+        if newest is None or newest.prefix == tried:
+            return None, Trained()
+        folder = first_on_node(self.peers, lambda: self._fetched(newest))
+        if self.peers.together(lambda: float(folder is not None)).value == self.peers.rank.size:
+            return folder, newest.trained
+        # A pod that was asked to stop, and takes its time, may have replaced it meanwhile by its last one.
+        return self._resumed(newest.prefix)
 
     def _fetched(self, checkpoint: Checkpoint) -> Path | None:
         """Return the folder with a checkpoint; None where it is damaged, or could run code."""
         folder = self.checkpoints.fetch(checkpoint)
         if folder is not None and (fault := fault_of_pickles(folder)):
-            _log.warning("the checkpoint is not used, the training starts again: %s", fault)
+            _log.warning("the checkpoint is not used: %s", fault)
             return None
         return folder
 

@@ -25,7 +25,7 @@ from autollm.contract.manifests import DeltaManifest
 from autollm.contract.tasks import TrainTask
 from autollm.errors import Interrupted
 from autollm_runtime.delta.adapter import ADAPTER_WEIGHTS
-from autollm_runtime.train.checkpoints import CheckpointPolicy, Checkpoints
+from autollm_runtime.train.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints
 from autollm_runtime.train.run import Limits, run_train, train_delta
 from support.tiny_model import make_tiny_model
 from support.training import Bench, documents, preferences, sums
@@ -116,6 +116,31 @@ def saved(content: object) -> bytes:
     written = io.BytesIO()
     torch.save(content, written)
     return written.getvalue()
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_fetched_is_not_lost(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod before may still be at work on its last one when the next begins: it was deleted with its run, which was applied again."""
+    task, seen = sft(bench), []
+    for steps in (1, 2):
+        _ASKED.clear()
+        stop = threading.Event()
+        with pytest.raises(Interrupted):
+            train_delta(task, bench.context(str(steps), stop)[0], Limits(ThenStop(stop=stop, steps=steps)))
+        seen.append(Checkpoints(bench.store, task.spec.key, tmp_path / "look").newest())
+    first, last = seen
+    assert last is not None
+
+    class BeginsBehind(Checkpoints):
+        def newest(self) -> Checkpoint | None:
+            return seen.pop(0) if seen else super().newest()
+
+    seen[:] = [first]
+    monkeypatch.setattr("autollm_runtime.train.run.Checkpoints", BeginsBehind)
+    context, reports = bench.context("three")
+    run_train(task, context)
+    assert next(iter(reports.heard)).step == last.trained.step + 1
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "adapter_model.bin"])

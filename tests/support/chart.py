@@ -16,9 +16,9 @@ CHART = Path(__file__).parents[2] / "charts" / "autollm"
 Document = dict[str, Any]
 
 
-def render(values: Mapping[str, Any] | None = None, *, namespace: str = "team-a") -> list[Document]:
-    """Return the objects of a release named autollm; raises CalledProcessError where helm refuses the values."""
-    command = [str(helm()), "template", "autollm", str(CHART), "--namespace", namespace, "--values", "-"]
+def render(values: Mapping[str, Any] | None = None, *, namespace: str = "team-a", release: str = "autollm") -> list[Document]:
+    """Return the objects of a release; raises CalledProcessError where helm refuses the values."""
+    command = [str(helm()), "template", release, str(CHART), "--namespace", namespace, "--values", "-"]
     output = subprocess.run(command, input=json.dumps(dict(values or {})), check=True, capture_output=True, text=True).stdout
     return [document for document in yaml.load_all(output, yaml.CSafeLoader) if document]  # the CRDs take the other a second
 

@@ -2,31 +2,34 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A Service's name begins with a letter and has no dots; a release's may be otherwise. */}}
 {{- define "autollm.fullname" -}}
 {{- $name := include "autollm.name" . -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- if regexMatch `^[0-9]` $release }}{{ $release = printf "release-%s" $release }}{{ end -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name $release -}}
+{{- $release | trunc 40 | trimAll "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" $release $name | trunc 40 | trimAll "-" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The name of what belongs to no namespace: another release elsewhere has another. */}}
+{{/* The name of what belongs to no namespace: another release elsewhere has another, since neither part can have a colon. */}}
 {{- define "autollm.clusterName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "autollm.fullname" .) -}}
+{{- printf "autollm:%s:%s" .Release.Namespace (include "autollm.fullname" .) -}}
 {{- end -}}
 
 {{- define "autollm.selector" -}}
-app.kubernetes.io/name: {{ include "autollm.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "autollm.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "autollm.labels" -}}
-app.kubernetes.io/name: {{ include "autollm.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "autollm.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: autollm
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -75,12 +78,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- merge (deepCopy .Values.workers.env) $env | toJson -}}
 {{- end -}}
 
-{{/* Annotations or labels of every worker, as JSON; the operator would refuse the same names. Takes a list: the root, which of both. */}}
+{{/* Annotations or labels of the operator's pods or of every worker, as JSON; of workers the operator would refuse the same names.
+     Takes a list: the root, whose pods, which of both. */}}
 {{- define "autollm.ofPods" -}}
-{{- $which := index . 1 -}}{{- $given := index (index . 0).Values.workers $which -}}
+{{- $whose := index . 1 -}}{{- $which := index . 2 -}}{{- $given := index (index . 0).Values $whose $which -}}
+{{- $reserved := `^([-a-z0-9.]+\.)?(autollm\.dev|batch\.kubernetes\.io)/|^(app\.kubernetes\.io/managed-by|job-name|controller-uid)$` -}}
+{{- if eq $whose "operator" }}{{ $reserved = printf `%s|^app\.kubernetes\.io/(name|instance|component)$` $reserved }}{{ end -}}
 {{- range $name := keys $given | sortAlpha }}
-{{- if regexMatch `^([-a-z0-9.]+\.)?(autollm\.dev|batch\.kubernetes\.io)/|^(app\.kubernetes\.io/managed-by|job-name|controller-uid)$` $name }}
-{{- fail (printf "workers.%s: %s may not be set: AutoLLM and Kubernetes tell pods apart by it; leave it out" $which $name) }}
+{{- if regexMatch $reserved $name }}
+{{- fail (printf "%s.%s: %s may not be set: AutoLLM and Kubernetes tell pods apart by it; leave it out" $whose $which $name) }}
 {{- end }}
 {{- end -}}
 {{- toJson $given -}}
@@ -95,8 +101,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "serviceAccountName" .Values.workers.serviceAccount.name
   "runAsUser" .Values.workers.user
   "fsGroup" .Values.workers.fsGroup
-  "podAnnotations" (include "autollm.ofPods" (list . "podAnnotations") | fromJson)
-  "podLabels" (include "autollm.ofPods" (list . "podLabels") | fromJson)
+  "podAnnotations" (include "autollm.ofPods" (list . "workers" "podAnnotations") | fromJson)
+  "podLabels" (include "autollm.ofPods" (list . "workers" "podLabels") | fromJson)
   "env" (include "autollm.workerEnv" . | fromJson) -}}
 {{- with include "autollm.caConfigMap" . }}{{ $_ := set $workers "caBundleConfigMap" . }}{{ end -}}
 {{- $settings := dict

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.chart import Document, of_kind, pod_templates, render
+from support.chart import Document, of_kind, pod_templates, refusal, render
 
 EVERYTHING: dict[str, Any] = {
     "clusterWide": True,
@@ -72,6 +72,11 @@ def test_what_the_pod_is_given_beside() -> None:
     assert deployment["spec"]["template"]["metadata"]["labels"]["team"] == "a"
 
 
+@pytest.mark.parametrize("name", ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by"])
+def test_nobody_takes_the_operators_pods_from_their_selector_or_for_workers(name: str) -> None:
+    assert f"operator.podLabels: {name} may not be set" in refusal({"operator": {"podLabels": {name: "x"}}})
+
+
 @pytest.mark.parametrize(("replicas", "strategy", "budgets"), [(1, "Recreate", 0), (2, "RollingUpdate", 1)])
 def test_one_replica_is_replaced_and_several_stand_by(replicas: int, strategy: str, budgets: int) -> None:
     documents = render({"operator": {"replicas": replicas}})
@@ -97,6 +102,8 @@ def test_policies_say_who_reaches_what() -> None:
     assert operator["spec"]["egress"][1] == {"ports": [{"protocol": "TCP", "port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}
     assert operator["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}], "from": [{"podSelector": {}}]}]
     (workers,) = of_kind(documents, "NetworkPolicy", "autollm-workers")
+    dns = [{"protocol": protocol, "port": port} for port in (53, 5353) for protocol in ("UDP", "TCP")]  # OpenShift's pods have 5353
+    assert operator["spec"]["egress"][0] == workers["spec"]["egress"][0] == {"ports": dns}
     anywhere = workers["spec"]["egress"][-1]["to"]
     assert anywhere[0]["ipBlock"] == {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}
     assert anywhere[-1] == {"namespaceSelector": {}}  # Cilium takes no address for that of a pod

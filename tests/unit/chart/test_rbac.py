@@ -73,9 +73,10 @@ def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_runs(values: dict[s
     assert to_whom == {"view": VIEW, "edit": EDIT, "admin": EDIT}
 
 
-def test_who_owns_a_namespace_and_no_cluster_can_install_it() -> None:
-    documents = render({"crds": {"enabled": False}, "rbac": {"aggregate": False}, "operator": {"replicas": 2}})
+def test_who_owns_a_namespace_and_no_cluster_can_leave_out_what_they_may_not_make() -> None:
+    documents = render({"crds": {"enabled": False}, "rbac": {"create": False, "aggregate": False}, "operator": {"replicas": 2}})
     assert {one["metadata"].get("namespace") for one in documents} == {"team-a"}
+    assert [one["kind"] for one in documents if one["apiVersion"].startswith("rbac.")] == []
 
 
 def test_somebody_else_may_bind_the_roles() -> None:

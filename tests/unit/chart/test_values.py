@@ -68,6 +68,8 @@ def test_every_value_that_may_be_set_stands_in_values_yaml(path: tuple[str, ...]
         ),
         ({"workers": {"imagePullSecrets": [{"name": "registry"}]}}, "/workers/imagePullSecrets/0", "string"),
         ({"allowed": {"remoteCode": ["hf://org/name"]}}, "/allowed", "remoteCode"),
+        ({"imageRegistry": "https://registry.example.org"}, "/imageRegistry", "pattern"),
+        ({"fullnameOverride": "1st"}, "/fullnameOverride", "pattern"),
         ({"namespaces": ["Team A"]}, "/namespaces/0", "pattern"),
         ({"operator": {"env": [{"name": "X", "valueFrom": {"fieldRef": {}}}]}}, "/operator/env/0/valueFrom", "fieldRef"),
     ],

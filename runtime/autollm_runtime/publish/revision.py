@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
@@ -14,6 +14,9 @@ from autollm.contract.manifests import Pointer, RevisionManifest
 from autollm.errors import TemporaryError
 from autollm.store import NotFoundError, PreconditionError, Store
 from autollm.store.revisions import list_revisions, move_pointer, read_pointer
+
+ABANDONED = timedelta(days=7)
+"""After which a revision that was begun and has no manifest is taken to be left: another winner took its place, or its run was deleted."""
 
 _TRIES = 100
 _log = logging.getLogger(__name__)
@@ -60,9 +63,10 @@ def read_revision(store: Store, revision: str) -> tuple[RevisionManifest, str] |
     return RevisionManifest.model_validate_json(data), digest_bytes(data)
 
 
-def point_latest(store: Store, revision: str, digest: str) -> None:
+def point_latest(store: Store, revision: str, digest: str, check_stop: Callable[[], None]) -> None:
     """Move `latest` to a new revision, unless one that is newer still was published meanwhile."""
     for _ in range(_TRIES):
+        check_stop()  # a write that had to be made again may have met a pin, which has taken the place of this publication
         found = read_pointer(store)
         current, etag = found if found is not None else (None, None)
         if current is not None and current.revision == revision:
@@ -78,14 +82,16 @@ def point_latest(store: Store, revision: str, digest: str) -> None:
     raise TemporaryError(f"{store.uri}/{layout.LATEST} was moved by others {_TRIES} times while {revision} was published; start again")
 
 
-def prune_revisions(store: Store, keep: int, held: Collection[str]) -> list[str]:
-    """Remove all but the newest `keep` revisions, and never one of `held` or the one `latest` points to; return what went.
+def prune_revisions(store: Store, keep: int, held: Collection[str], now: datetime) -> list[str]:
+    """Remove all but the newest `keep` revisions and what was begun long ago and never finished; return what went.
 
-    The manifest goes first: a revision without one does not exist.
+    Never one of `held` goes, or the one `latest` points to. The manifest goes first: a revision without one does not exist.
     """
     found = read_pointer(store)
     spared = {*held, *([found[0].revision] if found is not None else [])}
-    removed = [revision for revision in list_revisions(store)[:-keep] if revision not in spared]
+    finished = list_revisions(store)
+    abandoned = [revision for revision in sorted(_claimed(store) - set(finished), key=_number) if _is_abandoned(store, revision, now)]
+    removed = [revision for revision in [*abandoned, *finished[:-keep]] if revision not in spared]
     for revision in removed:
         store.delete(layout.revision_manifest(revision))
         for key in list(store.list(layout.revision_prefix(revision))):
@@ -93,6 +99,12 @@ def prune_revisions(store: Store, keep: int, held: Collection[str]) -> list[str]
     if removed:
         _log.info("older revisions were removed, as artifacts.keep asks", extra={"revisions": removed})
     return removed
+
+
+def _is_abandoned(store: Store, revision: str, now: datetime) -> bool:
+    """Whether nobody finishes a revision any more; what has not even a claim is what was left of one while it was removed."""
+    claim = _read_claim(store, revision)
+    return claim is None or now - datetime.fromisoformat(claim.created) > ABANDONED
 
 
 def _claimed(store: Store) -> set[str]:

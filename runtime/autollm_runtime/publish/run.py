@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,13 +49,12 @@ def run_publish(task: PublishTask, context: Context) -> None:
         manifest = _make(task, context, store, claim, folder)
         found = _upload(store, folder, manifest)
         shutil.rmtree(folder)
-    context.check_stop()
     manifest, digest = found
-    point_latest(store, manifest.revision, digest)
+    point_latest(store, manifest.revision, digest, context.check_stop)
     keep = task.keep or task.artifacts.keep
     if keep is not None and keep.revisions is not None:
         pinned = task.spec.publish.pin
-        prune_revisions(store, keep.revisions, {manifest.revision, *([pinned] if pinned else [])})
+        prune_revisions(store, keep.revisions, {manifest.revision, *([pinned] if pinned else [])}, datetime.now(UTC))
     _log.info("published", extra={"revision": manifest.revision, "digest": digest})
     context.check_stop()  # once another task has taken the place of this one, `latest` is that one's to report
     context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of).fit_for_status())

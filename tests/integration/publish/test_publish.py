@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import autollm_runtime.publish.pin
+import autollm_runtime.publish.revision
 import autollm_runtime.publish.run
 from autollm.contract import layout
 from autollm.contract.digests import digest_bytes
-from autollm.contract.manifests import DataManifest, DeltaManifest, RevisionManifest, SourceCounts
+from autollm.contract.manifests import DataManifest, DeltaManifest, Pointer, RevisionManifest, SourceCounts
 from autollm.contract.tasks import MergedDelta, PinTask, PublishTask
 from autollm.errors import InputError, IntegrityError, Interrupted
 from autollm.resources.delta_training import LoadedModel
@@ -29,7 +31,7 @@ from autollm.resources.facts import ItemsFact, PublishedRevision
 from autollm.resources.run import Artifacts, Keep, RunSpec
 from autollm.resources.run_status import Interval, ResultRow, ScoredOn
 from autollm.store import NotFoundError, Store, open_store
-from autollm.store.revisions import list_revisions, read_pointer, verify_revision
+from autollm.store.revisions import list_revisions, move_pointer, read_pointer, verify_revision
 from autollm_runtime.delta import publish_delta, read_delta
 from autollm_runtime.merge import ResidentMerge, stream_merge
 from autollm_runtime.model.folder import inspect_folder
@@ -319,6 +321,35 @@ def test_old_revisions_go_but_never_the_pinned_one(place: Place) -> None:
         place.publish(trial=f"demo-{number}", keep=2, pin="r1")
     assert list_revisions(place.store) == ["r1", "r3", "r4"]
     assert not list(place.store.list("revisions/r2/"))
+
+
+@pytest.mark.parametrize(("days", "left"), [(6, ["revisions/r2/claim.json", "revisions/r2/model.safetensors"]), (8, [])])
+def test_what_was_begun_long_ago_and_never_finished_goes(place: Place, days: int, left: list[str]) -> None:
+    place.publish(trial="demo-1", keep=2)
+    begun = datetime.now(UTC) - timedelta(days=days)
+    place.store.write("revisions/r2/claim.json", json.dumps({"identity": "sha256:0", "created": begun.isoformat()}).encode())
+    place.store.write("revisions/r2/model.safetensors", b"half")
+    place.publish(trial="demo-3", keep=2)
+    assert list_revisions(place.store) == ["r1", "r3"]
+    assert sorted(place.store.list("revisions/r2/")) == left
+
+
+def test_a_publication_that_meets_the_pin_that_took_its_place_leaves_latest(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.publish()
+    place.publish(trial="demo-2")
+    context, moved = place.context(), move_pointer
+
+    def overtaken(store: Store, pointer: Pointer, etag: str | None) -> str:
+        context.stop.set()
+        run_pin(PinTask(id="pin", run="demo", revision="r1", artifacts=Artifacts(uri=place.store.uri)), place.context())
+        return moved(store, pointer, etag)
+
+    monkeypatch.setattr(autollm_runtime.publish.revision, "move_pointer", overtaken)
+    with pytest.raises(Interrupted):
+        run_publish(place.task(trial="demo-3"), context)
+    found = read_pointer(place.store)
+    assert found is not None
+    assert found[0].revision == "r1"
 
 
 def test_a_pin_moves_latest_back_and_reports_what_it_holds(place: Place) -> None:

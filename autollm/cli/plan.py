@@ -24,7 +24,8 @@ from autollm.resources.load import load_run
 def command(document: Path, parameters: str | None, tflops: float, form: str) -> None:
     """Tell what the run of DOCUMENT will take: Jobs by kind, trainings by source and method, trials, and a first estimate of GPU hours.
 
-    Sources are counted as far as they can be read from here with this machine's credentials. Nothing is started or written.
+    Sources are counted as far as they can be read from here with this machine's credentials. Nothing is started or written. `-` is
+    stdin.
     """
     run = load_run(document)
     from autollm.cli.screen import screen

@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 
 from autollm.errors import DocumentError
-from autollm.resources.load import read_documents
-from autollm.resources.validate import Verdict, check
+from autollm.resources.validate import Verdict, check_file
 
 
 @click.command(name="validate")
@@ -20,15 +19,16 @@ from autollm.resources.validate import Verdict, check
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the problems.")
 @click.pass_context
 def command(ctx: click.Context, documents: tuple[Path, ...], form: str) -> None:
-    """Check run DOCUMENTS: unknown fields, values, bounds and rules, exactly as a cluster would.
+    """Check run DOCUMENTS: unknown fields, values, bounds and rules, exactly as a cluster would; `-` is stdin.
 
-    Each problem is one line with its place, the value and what to write instead; all are shown at once.
+    Each problem is one line with its place, the value and what to write instead; all are shown at once. What a file holds beside them of
+    other API groups, such as a Secret, is passed over.
     """
     found: list[dict[str, object]] = []
     lines: list[str] = []
     for file in documents:
         try:
-            verdicts = [check(document) for document in read_documents(file)]
+            verdicts = check_file(file)
         except DocumentError as error:
             found.append({"file": str(file), "line": None, "field": "", "message": str(error)})
             lines.append(str(error))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ else:
 
 LARGEST_FILE = 3 * 1024 * 1024
 """Bytes; the API server takes no larger request."""
+STDIN = FilePath("-")
 _MOST_VALUES = 200_000
 _DEEPEST = 64
 
@@ -44,11 +47,18 @@ class Document:
 
 
 def read_documents(file: FilePath) -> list[Document]:
-    """Return the documents of a YAML or JSON file, empty ones left out.
+    """Return the documents of a YAML or JSON file, empty ones left out; `-` is what comes from stdin.
 
     Raises DocumentError where the file is missing, unreadable, empty, too large, not UTF-8 or not YAML.
     """
-    text = _read_text(file)
+    return parse_documents(_read_text(file), file)
+
+
+def parse_documents(text: str, file: FilePath) -> list[Document]:
+    """Return the documents of a text, empty ones left out; `file` is what messages call it.
+
+    Raises DocumentError where it is empty or not YAML.
+    """
     loader = _Loader(text)
     try:
         _check_depth(text)
@@ -68,7 +78,7 @@ def read_documents(file: FilePath) -> list[Document]:
     finally:
         loader.dispose()
     if not documents:
-        raise DocumentError(f"{file} holds no document: `autollm init > {file.name}` writes one to begin with")
+        raise DocumentError(f"{file} holds no document: `autollm init` prints one to begin with")
     return documents
 
 
@@ -78,10 +88,9 @@ def load_run(file: FilePath) -> AutoLLMRun:
     Raises DocumentError with every problem, one a line.
     """
     from autollm.resources.run import AutoLLMRun
-    from autollm.resources.validate import check, located
+    from autollm.resources.validate import check_file, located
 
-    documents = read_documents(file)
-    checked = [check(document) for document in documents]
+    checked = check_file(file)
     problems = [problem.text(str(file)) for verdict in checked for problem in verdict.problems]
     if problems:
         raise DocumentError("\n".join(["the document is wrong", *problems]))
@@ -93,7 +102,7 @@ def load_run(file: FilePath) -> AutoLLMRun:
 
 def _read_text(file: FilePath) -> str:
     try:
-        with file.open("rb") as stream:
+        with nullcontext(sys.stdin.buffer) if file == STDIN else file.open("rb") as stream:
             raw = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise DocumentError(f"{file} does not exist: `autollm init > {file.name}` writes one to begin with") from None

@@ -55,7 +55,7 @@ spec:
 
 
 def starter_document(name: str, model: str, files: Sequence[str]) -> str:
-    """Return a commented run document that names the files as its sources."""
+    """Return a commented run document that names the files, or URIs, as its sources; it is valid where all that it is given is."""
     names: list[str] = []
     sources: list[str] = []
     for file in files or _EXAMPLES:
@@ -85,5 +85,5 @@ def _quoted(text: str) -> str:
 
 
 def _location(file: str) -> str:
-    """Return how a document names a file: as it is, or where that would look like a URI, as one."""
-    return PurePath(os.path.abspath(file)).as_uri() if ":" in file else file  # noqa: PTH100  # PurePath does not ask the disk
+    """Return how a document names a file: as it is, or where that would look like a URI and is none, as one."""
+    return PurePath(os.path.abspath(file)).as_uri() if ":" in file and "://" not in file else file  # noqa: PTH100  # PurePath does not ask the disk

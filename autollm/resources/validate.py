@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from autollm.resources.admission import oversized_numbers, repeated_entries, unknown_fields, with_defaults, without_unknown
-from autollm.resources.load import Document
+from autollm.resources.load import Document, read_documents
 from autollm.resources.messages import missing, sentence
 from autollm.resources.patterns import LOCATION
 from autollm.resources.problems import Path, Problem, nearest, shown
@@ -20,6 +21,7 @@ from autollm.resources.rules import broken_rules
 API_VERSION = "autollm.dev/v1alpha1"
 KINDS = ("AutoLLMRun", "DeltaTraining", "MergeTrial")
 Schema = Mapping[str, Any]
+_log = logging.getLogger(__name__)
 
 _SHAPE = frozenset({"type", "required", "enum", "maxLength", "maxItems", "maxProperties"})
 """The keywords of which a broken one keeps an API server from running any rule; here it keeps those of the values around it."""
@@ -32,6 +34,20 @@ class Verdict:
     kind: str
     data: dict[str, Any]
     problems: tuple[Problem, ...]
+
+
+def check_file(file: FilePath) -> list[Verdict]:
+    """Return the verdicts on a file's documents; those of other API groups beside AutoLLM's own are passed over, with a warning.
+
+    Raises DocumentError where the file cannot be read.
+    """
+    documents = read_documents(file)
+    own = [document for document in documents if not _is_of_others(document.data)]
+    for document in documents if own else ():  # a file of others alone is most likely the wrong one
+        if document not in own:
+            kind, version = document.data["kind"], document.data["apiVersion"]
+            _log.warning("%s:%s the %s of %s is not AutoLLM's, and is passed over", file, document.line(()), kind, version)
+    return [check(document) for document in own or documents]
 
 
 def check(document: Document) -> Verdict:
@@ -84,6 +100,13 @@ def _located(schema: Schema, value: Any, folder: FilePath) -> Any:
     if schema.get(LOCATION) and "://" not in value:
         return (folder / FilePath(value).expanduser()).resolve().as_uri()
     return value
+
+
+def _is_of_others(data: Mapping[str, Any]) -> bool:
+    version, kind = data.get("apiVersion"), data.get("kind")
+    if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
+        return False
+    return version.partition("/")[0] != API_VERSION.partition("/")[0] and kind not in KINDS
 
 
 def _unknown_kind(data: Mapping[str, Any]) -> Iterable[Problem]:

@@ -25,7 +25,15 @@ def write(file: Path, document: object) -> Path:
     return file
 
 
-@pytest.mark.parametrize("arguments", [(), ("my math.jsonl", "b/code.csv", "c/code.parquet"), ("--name", "bot", "--model", "m", "x.json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("my math.jsonl", "b/code.csv", "c/code.parquet"),
+        ("--name", "bot", "--model", "m", "x.json"),
+        ("s3://data/x/", "file:///data/y.csv"),
+    ],
+)
 def test_what_init_prints_is_valid_and_commented(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     printed = invoke("init", *arguments)
     file = tmp_path / "run.yaml"
@@ -37,11 +45,27 @@ def test_what_init_prints_is_valid_and_commented(tmp_path: Path, arguments: tupl
 
 def test_init_makes_a_source_of_every_file(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text(invoke("init", "Meine Daten (2).jsonl", "b/code.csv", "c/code.parquet", "all.json", "y.json").output)
+    file.write_text(invoke("init", "Meine Daten (2).jsonl", "b/code.csv", "c/code.parquet", "all.json", "s3://data/y/").output)
     sources = load_run(file).spec.sources
     assert [source.name for source in sources] == ["meine-daten-2", "code", "code-2", "source-all", "y"]
-    assert sources[0].file is not None
-    assert sources[0].file.uri == (tmp_path / "Meine Daten (2).jsonl").as_uri()
+    uris = [source.file.uri for source in sources if source.file is not None]
+    assert (uris[0], uris[-1]) == ((tmp_path / "Meine Daten (2).jsonl").as_uri(), "s3://data/y/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("--name", "Foo_bar"), "metadata.name"),
+        (("--name", ""), "metadata.name"),
+        (("--model", "http://x"), "spec.model.uri"),
+        (("hf://org/data",), "spec.sources[0].file.uri"),
+        (tuple(f"{number}.csv" for number in range(70)), "spec.sources"),
+    ],
+)
+def test_init_prints_no_document_that_validate_refuses(arguments: tuple[str, ...], field: str) -> None:
+    result = invoke("init", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"\n{field}: " in result.stderr
 
 
 @settings(max_examples=15)
@@ -93,6 +117,41 @@ def test_several_documents_are_named_when_they_are_valid(tmp_path: Path) -> None
     file.write_text(yaml.safe_dump_all([SHORTEST, SHORTEST | {"metadata": {"name": "other"}}]))
     result = invoke("validate", str(file))
     assert (result.exit_code, result.stdout) == (0, f"{file}: AutoLLMRun support-bot, AutoLLMRun other are valid\n")
+
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "words"}}
+
+
+def test_what_others_hold_beside_a_run_is_passed_over_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump_all([SHORTEST, CONFIG_MAP]))
+    assert invoke("validate", str(file)).stdout == f"{file}: AutoLLMRun support-bot is valid\n"
+    line = file.read_text().splitlines().index("---") + 2
+    assert caplog.messages == [f"{file}:{line} the ConfigMap of v1 is not AutoLLM's, and is passed over"]
+    assert load_run(file).metadata.name == "support-bot"
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"apiVersion": "autollm.dev/v1alpha1", "kind": "ConfigMap"},
+        {"apiVersion": "autolm.dev/v1", "kind": "AutoLLMRun"},
+        {"kind": "Secret"},
+    ],
+)
+def test_what_may_be_meant_for_us_is_not_passed_over(tmp_path: Path, beside: dict[str, str]) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump_all([SHORTEST, beside]))
+    assert invoke("validate", str(file)).exit_code == 2
+
+
+def test_a_file_of_others_alone_is_wrong(tmp_path: Path) -> None:
+    assert '"ConfigMap" is an unknown kind' in invoke("validate", str(write(tmp_path / "other.yaml", CONFIG_MAP))).stderr
+
+
+def test_a_document_may_come_from_stdin() -> None:
+    result = CliRunner().invoke(main, ["validate", "-"], input=yaml.safe_dump(SHORTEST))
+    assert (result.exit_code, result.stdout) == (0, "-: AutoLLMRun support-bot is valid\n")
 
 
 def test_the_folder_of_a_run_is_no_file(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ WANTED = (
 UNWANTED = ("*/*", "consolidated*")
 """Other layouts of the same weights, in folders or beside them."""
 
+_IN_A_CLUSTER = " (in a cluster, in the Secret that model.secretName names)"
+
 _REPO = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,95}/[A-Za-z0-9][-._A-Za-z0-9]{0,95}")
 
 
@@ -122,11 +124,15 @@ def _translate(error: Exception, repo: HubRepo) -> AutoLLMError | None:
 
     uri = repo.uri
     if isinstance(error, hub.GatedRepoError):
-        return AccessDeniedError(f"{uri} is gated: accept its terms on its page at the Hub, and give a token of that account in HF_TOKEN")
+        return AccessDeniedError(
+            f"{uri} is gated: accept its terms on its page at the Hub, and give a token of that account in HF_TOKEN{_IN_A_CLUSTER}"
+        )
     if isinstance(error, hub.RevisionNotFoundError):
         return NotFoundError(f"{uri}: the model has no revision {repo.revision!r}: name a branch, a tag or a commit that it has")
     if isinstance(error, hub.RepositoryNotFoundError):
-        return NotFoundError(f"there is no {uri} at the Hub that this token may see: check its name, or give a token in HF_TOKEN")
+        return NotFoundError(
+            f"there is no {uri} at the Hub that this token may see: check its name, or give a token in HF_TOKEN{_IN_A_CLUSTER}"
+        )
     if isinstance(error, hub.LocalEntryNotFoundError):
         return StoreUnavailableError(
             f"{uri} is not wholly in the cache and the Hub does not answer: check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
@@ -134,7 +140,9 @@ def _translate(error: Exception, repo: HubRepo) -> AutoLLMError | None:
     if isinstance(error, hub.HfHubHTTPError):
         status = error.response.status_code
         if status in (401, 403):
-            return AccessDeniedError(f"{uri}: the Hub refused the token (HTTP {status}): check HF_TOKEN and what it may read")
+            return AccessDeniedError(
+                f"{uri}: the Hub refused the token (HTTP {status}): check HF_TOKEN{_IN_A_CLUSTER}, and what it may read"
+            )
         return StoreUnavailableError(f"{uri}: the Hub answers HTTP {status}: start again later")
     if isinstance(error, hub.HFValidationError):
         return InputError(f"{uri} names no model of the Hub: write hf://org/name or hf://org/name@revision")

@@ -81,7 +81,8 @@ def translate(error: BaseException, place: Place) -> AutoLLMError:
         return InputError(f"{place.uri}: {place.bucket!r} cannot be the name of a bucket: use 3 to 63 lower-case letters, digits, - and .")
     if isinstance(error, botocore.SSLError):
         return StoreUnavailableError(
-            f"{place.uri}: the certificate of {place.endpoint} was not accepted: set AWS_CA_BUNDLE, or mend the endpoint"
+            f"{place.uri}: the certificate of {place.endpoint} was not accepted: set AWS_CA_BUNDLE (in a cluster, workers.caBundle "
+            "in the chart's values), or mend the endpoint"
         )
     if isinstance(error, NETWORK_ERRORS):
         return StoreUnavailableError(

@@ -74,7 +74,7 @@ def test_what_the_hub_does_not_have(hub: FakeHub, tmp_path: Path) -> None:
 
 def test_a_gated_model(hub: FakeHub, tmp_path: Path) -> None:
     hub.gated.add("org/name")
-    with pytest.raises(AccessDeniedError, match="hf://org/name is gated: accept its terms"):
+    with pytest.raises(AccessDeniedError, match=r"hf://org/name is gated: accept its terms.* in the Secret that model\.secretName names"):
         snapshot("org/name", endpoint=hub.endpoint, cache=tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_every_answer_names_the_place_and_the_remedy(code: str, status: int, kin
         (botocore.ConnectTimeoutError(endpoint_url="https://s3.example.org"), StoreUnavailableError, "check the endpoint"),
         (botocore.ReadTimeoutError(endpoint_url="https://s3.example.org"), StoreUnavailableError, "check the endpoint"),
         (botocore.IncompleteReadError(actual_bytes=1, expected_bytes=2), StoreUnavailableError, "check the endpoint"),
-        (botocore.SSLError(endpoint_url="https://s3.example.org", error=OSError("…")), StoreUnavailableError, "set AWS_CA_BUNDLE"),
+        (botocore.SSLError(endpoint_url="https://s3.example.org", error=OSError("…")), StoreUnavailableError, "workers.caBundle"),
     ],
 )
 def test_what_comes_before_an_answer(error: Exception, kind: type[Exception], remedy: str) -> None:

@@ -92,6 +92,8 @@ lock-images:      ## Lock what the images install, at the versions of requiremen
 	@echo hatchling | $(BIN)/$(LOCK_IMAGE) - -o images/build-requirements.txt
 
 PUSHED := $(if $(filter 1,$(PUSH)),push=true,push=false)
+# Options of docker buildx build beside those below, such as --build-arg PIP_INDEX_URL=https://pypi.example.org/simple.
+BUILD_ARGS :=
 # What the images' requirements are locked for, whatever the machine that builds: nodes have to be of it.
 PLATFORM := linux/amd64
 images:           ## Build both images, each with an SBOM; PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…, with REGISTRY=… PUSH=1 push them
@@ -99,7 +101,7 @@ images:           ## Build both images, each with an SBOM; PYTHON_IMAGE=python:3
 	@test -n "$(PYTHON_IMAGE)" || { echo "Set PYTHON_IMAGE to python:3.11-slim-bookworm@sha256:…; images/README.md says how to find the digest."; exit 1; }
 	@for image in operator runtime; do docker buildx build --file images/$$image/Dockerfile --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) \
 	  --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg VERSION=$(VERSION) \
-	  --platform $(PLATFORM) --sbom=true --provenance=mode=max \
+	  --platform $(PLATFORM) --sbom=true --provenance=mode=max $(BUILD_ARGS) \
 	  --output type=image,name=$(REGISTRY)autollm-$$image:$(VERSION),rewrite-timestamp=true,$(PUSHED) . || exit 1; done
 
 sbom: $(INSTALLED)  ## Write build/operator.cdx.json and build/runtime.cdx.json: what the images install, as CycloneDX
@@ -109,4 +111,4 @@ sbom: $(INSTALLED)  ## Write build/operator.cdx.json and build/runtime.cdx.json:
 
 
 clean:
-	@rm -rf .venv runs examples/quickstart/data
+	@rm -rf .venv examples/quickstart/data

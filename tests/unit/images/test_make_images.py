@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.dockerfile import ROOT
+from support.dockerfile import ROOT, instructions
 from support.pages import HOW_TO, blocks, sections
 
 BASE = "python:3.11-slim-bookworm@sha256:" + "0" * 64
@@ -29,7 +29,9 @@ def docker(tmp_path: Path) -> Path:
 
 def run(docker: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PUSH", "REGISTRY", "VERSION", "PLATFORM")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "PUSH", "REGISTRY", "VERSION", "PLATFORM", "BUILD_ARGS")
     }
     environment["PATH"] = f"{docker.parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -82,6 +84,15 @@ def test_the_version_is_tag_and_label_and_the_platform_is_not_the_machines(
     for build in builds(docker):
         assert f"VERSION={version}" in build
         assert build[build.index("--platform") + 1] == platform
+
+
+def test_a_mirror_is_told_to_the_build_alone(docker: Path) -> None:
+    mirror = "PIP_INDEX_URL=https://pypi.example.org/simple"
+    assert make(docker, f"PYTHON_IMAGE={BASE}", f"BUILD_ARGS=--build-arg {mirror}").returncode == 0
+    assert all(mirror in build for build in builds(docker))
+    for image in ("operator", "runtime"):
+        found = instructions(ROOT / "images" / image / "Dockerfile")
+        assert [one.stage for one in found if "PIP_INDEX_URL" in one.value] == [0]
 
 
 def test_the_images_of_an_upgrade_have_other_names_than_those_before(docker: Path) -> None:

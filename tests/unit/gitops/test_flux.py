@@ -31,6 +31,14 @@ def verdict(document: dict[str, Any]) -> str:
     return "InProgress"
 
 
+def test_what_the_runs_wait_for_is_there() -> None:
+    documents = [one for file in FILE.parent.glob("*.yaml") for one in yaml.safe_load_all(file.read_text())]
+    kustomizations = [one for one in documents if one["kind"] == "Kustomization"]
+    waited_for = {other["name"] for one in kustomizations for other in one["spec"].get("dependsOn", [])}
+    assert waited_for
+    assert waited_for <= {one["metadata"]["name"] for one in kustomizations}
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [

@@ -52,7 +52,7 @@ class EvaluateWorkers(TaskWorkers):
 
 
 class Workers(Model):
-    """What the pods may look like; what is absent is as the operator's settings say. `autollm run` on one machine does not use it."""
+    """What the pods may look like; an image or ServiceAccount that is absent is the operator's. On one machine it is not used."""
 
     rules: ClassVar = (
         Rule(

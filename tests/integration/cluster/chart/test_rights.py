@@ -166,6 +166,19 @@ def test_kubernetes_own_roles_are_enough_to_look_again(installed: Cluster, tmp_p
     assert person.objects()["quickstart"] != before["quickstart"]
 
 
+def test_who_administers_a_namespace_installs_all_but_the_roles(installed: Cluster) -> None:
+    """Nobody can grant what they lack: the rights of the operator's roles are more than those of `admin`."""
+
+    def install(rbac: dict[str, bool]) -> str:
+        person = Person(installed, "admin")
+        kubeconfig = installed.kubeconfig_of(person.namespace, "person")
+        return Release(kubeconfig, person.namespace).install({"crds": {"enabled": False}, "rbac": rbac})
+
+    with pytest.raises(RuntimeError, match="attempting to grant RBAC permissions not currently held"):
+        install({"aggregate": False})
+    assert "carries out runs in" in install({"create": False, "aggregate": False})
+
+
 def test_who_may_only_look_at_runs_changes_nothing_and_is_told_which_right_it_takes(installed: Cluster, tmp_path: Path) -> None:
     person = Person(installed, "view")
     store_run(installed, person.namespace, write_sample_run(tmp_path))

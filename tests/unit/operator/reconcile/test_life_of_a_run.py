@@ -11,6 +11,7 @@ from autollm.contract.pod import GENERATION_LABEL
 from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
+from autollm_operator.cache.parsed import LOOK_AGAIN_ANNOTATION
 from autollm_operator.commands.retry import look_again
 from support.cluster_stages import searching, started, until
 from support.cluster_world import NAMESPACE, remote_run, task_of
@@ -194,6 +195,7 @@ class TestChangedSpec:
         world = searching(trials=12, parallelism=4)
         world.reconcile()
         (pool,) = world.jobs("evaluate")
+        world.api.patch(JOBS, NAMESPACE, pool, {"status": {"startTime": world.stamp()}}, subresource="status")
         world.apply(remote_run(search={"trials": 12, "parallelism": 1}))
         world.settle()
         assert world.conditions()["Succeeded"][0] == "True"
@@ -272,6 +274,15 @@ class TestLookAgain:
         world.settle()
         assert len(world.jobs("prepare")) == 2, "asking once is enough for one look, and for no other"
         assert (world.done, world.conditions()) == (done, conditions)
+
+    def test_what_was_written_on_the_run_may_be_taken_back_and_written_again(self) -> None:
+        world = started()
+        for asked in ("once", None, "once", None):
+            world.settle()
+            world.api.patch(RUNS, NAMESPACE, "demo", {"metadata": {"annotations": {LOOK_AGAIN_ANNOTATION: asked}}})
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+        assert len(world.jobs("prepare")) == 5
 
     def test_a_delta_that_somebody_removed_is_trained_again(self) -> None:
         world = started()

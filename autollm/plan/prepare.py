@@ -34,16 +34,18 @@ def current_preparation(snapshot: Snapshot) -> Prepared | None:
 def prepare(snapshot: Snapshot, now: datetime) -> Step:
     """Have the data prepared, unless that is done."""
     prepared = current_preparation(snapshot)
-    key = prepare_key(snapshot.spec, snapshot.seen)
-    # The generation is part of the id: a spec that goes back to what it was prepares again, although that task has succeeded once.
-    name = task_id(snapshot.name, "Prepare", key, snapshot.run.metadata.generation)
     if prepared is not None:
         counts = DataCounts(records=prepared.records, dropped=prepared.dropped, chunks=len(prepared.chunks))
         message = (
             f"{prepared.records} records in {_chunks(counts.chunks)}, {prepared.search.count} search and {prepared.test.count} test items."
         )
         verdict = Verdict("DataReady", "True", "Prepared", message)
-        return Step(verdicts=(verdict,), tasks=frozenset({name}), fields={"model": prepared.model, "data": counts})
+        return Step(verdicts=(verdict,), tasks=frozenset({prepared.task}), fields={"model": prepared.model, "data": counts})
+    status = snapshot.run.status
+    last = status.prepared if status is not None else None
+    key = prepare_key(snapshot.spec, snapshot.seen)
+    # Whose report it replaces is part of the id: what is asked may go back to what it was, for which a task has reported before.
+    name = task_id(snapshot.name, "Prepare", key, last.task if last is not None else "")
     doing = errand(_task(snapshot, name, key), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure

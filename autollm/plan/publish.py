@@ -26,9 +26,9 @@ def pin(snapshot: Snapshot, now: datetime) -> Step:
     if wanted is None:
         return Step()
     if latest is not None and latest.revision == wanted:
-        return Step(verdicts=(_pinned(wanted),))
+        return Step(verdicts=(_pinned(wanted),), tasks=_ending(snapshot))
     as_of = status.prepared.key if status and status.prepared else None
-    name = task_id(snapshot.name, "Pin", wanted, as_of, snapshot.run.metadata.generation)
+    name = task_id(snapshot.name, "Pin", wanted, as_of, _last(snapshot))
     task = PinTask(id=name, run=snapshot.name, revision=wanted, artifacts=snapshot.spec.artifacts, as_of=as_of)
     return _pursued(errand(task, snapshot.task(name), now), "Pinning", f"publish.pin: `latest` is moved to {wanted}.", name)
 
@@ -42,14 +42,15 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
         return Step(Ended(True, "Pinned", message), (_pinned(spec.publish.pin),))
     if latest is not None and consists_of(latest, field.base, weights, field.deltas):
         message = f"{latest.revision} is the model of this run. {gate.message}"
-        ending = frozenset(task.id for task in snapshot.tasks if task.kind == "Publish")
-        return Step(Ended(True, "Published", message), (Verdict("Published", "True", "Published", message),), tasks=ending)
+        verdict = Verdict("Published", "True", "Published", message)
+        return Step(Ended(True, "Published", message), (verdict,), tasks=_ending(snapshot))
     if not gate.passed:
         return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
     kept = normal(weights)
     merged = {field.deltas[name]: weight for name, weight in kept.items()}
     replaces = latest.revision if latest is not None else None
-    name = task_id(snapshot.name, "Publish", merged, field.prepared.key, snapshot.run.metadata.generation, replaces)
+    keep = spec.artifacts.keep.document() if spec.artifacts.keep is not None else None
+    name = task_id(snapshot.name, "Publish", merged, field.prepared.key, replaces, keep, _last(snapshot))
     task = PublishTask(
         id=name,
         run=snapshot.name,
@@ -66,6 +67,17 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
         keep=spec.artifacts.keep,
     )
     return _pursued(errand(task, snapshot.task(name), now), "Publishing", gate.message, name)
+
+
+def _ending(snapshot: Snapshot) -> frozenset[str]:
+    """Return the task whose report is there, which ends by itself."""
+    return frozenset({_last(snapshot)})
+
+
+def _last(snapshot: Snapshot) -> str:
+    """Return the task that reported last what `latest` points to; one that is asked for after it has another id than all before."""
+    status = snapshot.run.status
+    return status.published.task if status is not None and status.published is not None else ""
 
 
 def _pinned(revision: str) -> Verdict:

@@ -17,6 +17,7 @@ from autollm.resources.values import DeltaName, Digest, Name, Score, Uri
 Shape = Literal["messages", "preference", "text"]
 Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
+TaskId = Annotated[str, Field(max_length=63)]
 
 
 class ModelFact(Model):
@@ -121,6 +122,7 @@ class PublishedRevision(Model):
         None,
         description="The key of the preparation before it was reported; later preparations have looked at `latest` themselves.",
     )
+    task: TaskId = Field("", description="The task that reported it; none where it was found.")
 
     @property
     def merged(self) -> Mapping[str, Decimal]:
@@ -154,6 +156,7 @@ class Prepared(Model):
     imported: Annotated[list[ImportedDelta], Field(max_length=64)] = Field(description="Ready-made deltas.")
     existing: Existing | None = Field(None, description="Deltas this run needs that are in the artifacts already; absent: none.")
     published: PublishedRevision | None = Field(None, description="What `latest` points to.")
+    task: TaskId = Field("", description="The task that reported it.")
 
 
 class Progress(Model):

@@ -90,7 +90,7 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
     return moved
 
 
-def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None = None) -> PublishedRevision:
+def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None = None, task: str = "") -> PublishedRevision:
     """Return what is reported of a published revision."""
     if not isinstance(manifest.model, ModelFact):
         raise InputError(f"{store.uri}: revision {manifest.revision} does not say which model it was merged from; publish another first")
@@ -103,6 +103,7 @@ def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_
         deltas=manifest.deltas,
         trial=manifest.trial,
         as_of=as_of,
+        task=task,
     )
 
 

@@ -128,7 +128,7 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: I
                 write_atomically(artifacts.root / "latest", merged.revision.encode())
                 artifacts.log(f"publish {merged.revision}")
                 latest = merged
-            reports.published(task.run, latest.model_copy(update={"as_of": task.as_of}))
+            reports.published(task.run, latest.model_copy(update={"as_of": task.as_of, "task": task.id}))
         case PinTask():
             write_atomically(artifacts.root / "latest", task.revision.encode())
             reports.published(task.run, synthetic.pinned(task, artifacts.revisions()))

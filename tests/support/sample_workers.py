@@ -111,6 +111,7 @@ class SampleWorkers:
             test=manifest.test,
             imported=[],
             published=published,
+            task=task.id,
         )
 
     def trained(self, spec: DeltaTrainingSpec) -> TrainedDelta:
@@ -202,11 +203,12 @@ class SampleWorkers:
             deltas=manifest.deltas,
             trial=manifest.trial,
             as_of=task.as_of,
+            task=task.id,
         )
 
     def pinned(self, task: PinTask, revisions: Mapping[str, PublishedRevision]) -> PublishedRevision:
         """A revision that was published before."""
-        return revisions[task.revision].model_copy(update={"as_of": task.as_of})
+        return revisions[task.revision].model_copy(update={"as_of": task.as_of, "task": task.id})
 
     def _items(self, split: str) -> list[Record]:
         return [self._item(split, source, number) for source in SOURCES for number in range(ITEMS_A_SOURCE)]

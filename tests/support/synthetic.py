@@ -48,6 +48,7 @@ def prepared(task: PrepareTask, existing: Collection[str] = (), published: Publi
             for delta in spec.deltas or []
         ],
         published=seen(published, task.known),
+        task=task.id,
     )
     return facts.model_copy(update={"existing": Existing.among(planned_keys(planned_trainings(spec, facts)), existing)})
 
@@ -134,12 +135,13 @@ def published(task: PublishTask, before: int) -> PublishedRevision:
         deltas={delta.name: delta.key for delta in task.deltas},
         trial=task.trial,
         as_of=task.as_of,
+        task=task.id,
     ).fit_for_status()
 
 
 def pinned(task: PinTask, revisions: Mapping[str, PublishedRevision]) -> PublishedRevision:
     """A revision that was published before."""
-    return revisions[task.revision].model_copy(update={"as_of": task.as_of})
+    return revisions[task.revision].model_copy(update={"as_of": task.as_of, "task": task.id})
 
 
 def number(value: float) -> Decimal:

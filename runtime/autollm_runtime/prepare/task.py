@@ -89,5 +89,6 @@ def _report(task: PrepareTask, manifest: DataManifest, digest: str, model: Model
         test=manifest.test,
         imported=imported_deltas(task.spec, model, base, store, scratch),
         published=published_revision(store, task.known),
+        task=task.id,
     )
     return fact.model_copy(update={"existing": existing_deltas(task.spec, fact, store)})

@@ -28,4 +28,5 @@ def run_pin(task: PinTask, context: Context) -> None:
     manifest, digest = verify_revision(store, task.revision)
     _log.info("latest points to the pinned revision", extra={"revision": task.revision})
     context.check_stop()  # once another task has taken the place of this one, `latest` is that one's to report
-    context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of).fit_for_status())
+    fact = published_fact(store, manifest, digest, as_of=task.as_of, task=task.id)
+    context.reports.published(task.run, fact.fit_for_status())

@@ -57,7 +57,8 @@ def run_publish(task: PublishTask, context: Context) -> None:
         prune_revisions(store, keep.revisions, {manifest.revision, *([pinned] if pinned else [])}, datetime.now(UTC))
     _log.info("published", extra={"revision": manifest.revision, "digest": digest})
     context.check_stop()  # once another task has taken the place of this one, `latest` is that one's to report
-    context.reports.published(task.run, published_fact(store, manifest, digest, as_of=task.as_of).fit_for_status())
+    fact = published_fact(store, manifest, digest, as_of=task.as_of, task=task.id)
+    context.reports.published(task.run, fact.fit_for_status())
 
 
 def _identity(task: PublishTask) -> str:

@@ -236,6 +236,13 @@ class TestPin:
         published = [task for task, _ in world.tasks.values() if isinstance(task, PublishTask)]
         assert [task.replaces for task in published] == [None, "r1", "r1"]
 
+    def test_a_pin_may_come_back(self) -> None:
+        world = self.two_revisions()
+        for revision in ("r1", "r2", "r1", "r2"):
+            world.change(make_run(search={"trials": 8, "start": [POOR, BEST]}, publish={"pin": revision}).spec)
+            world.settle()
+            assert (latest(world), world.conditions()["Succeeded"]) == (revision, ("True", "Pinned"))
+
     def test_a_pin_that_stands_asks_for_nothing(self) -> None:
         world = self.two_revisions()
         world.change(make_run(search={"trials": 8, "start": [POOR, BEST]}, publish={"pin": "r2"}).spec)

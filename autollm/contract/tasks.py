@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from autollm.resources.delta_training import DeltaTrainingSpec, LoadedModel
-from autollm.resources.evaluation import Constraint, Metric, Weights
+from autollm.resources.evaluation import Metric, Weights
 from autollm.resources.facts import ItemsFact, ModelFact
 from autollm.resources.model import Model
 from autollm.resources.run import Artifacts, Keep, RevisionName, RunSpec
@@ -65,7 +65,6 @@ class EvaluateTask(Task):
     search: ItemsFact
     test: ItemsFact
     metrics: list[Metric]
-    constraints: list[Constraint] = []
     max_tokens: int
     artifacts: Artifacts
 

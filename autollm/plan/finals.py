@@ -75,8 +75,8 @@ def _test_trial(snapshot: Snapshot, field: Field, row: Row, number: int, against
     confidence = snapshot.spec.publish.when.confidence if against is not None else None
     asked = {"landscape": landscape, "identity": row.identity, "against": [one.trial for one in compared], "confidence": str(confidence)}
     # What it is compared by besides the objective; whether a difference is too large is for the gate, at any margin.
-    constrained = sorted({constraint.metric for constraint in snapshot.spec.evaluation.constraints or []})
-    metrics = {"constrained": constrained} if against is not None and constrained else {}
+    constrained = sorted({constraint.metric for constraint in snapshot.spec.evaluation.constraints or []}) if against is not None else []
+    metrics = {"constrained": constrained} if constrained else {}
     return MergeTrial(
         metadata=ChildMetadata(name=trial_name(snapshot, {**asked, **metrics})),
         spec=MergeTrialSpec(
@@ -89,6 +89,7 @@ def _test_trial(snapshot: Snapshot, field: Field, row: Row, number: int, against
             number=number,
             slot=0,
             against=compared or None,
+            compared_by=constrained or None,
             confidence=confidence,
             origin=Origin(optimizer="Baseline"),
         ),

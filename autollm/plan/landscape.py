@@ -86,7 +86,6 @@ def evaluator(run: str, spec: RunSpec, prepared: Prepared, deltas: Mapping[str, 
         search=prepared.search,
         test=prepared.test,
         metrics=spec.evaluation.effective_metrics,
-        constraints=spec.evaluation.constraints or [],
         max_tokens=spec.data.max_tokens,
         artifacts=spec.artifacts,
     )

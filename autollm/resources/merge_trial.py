@@ -10,7 +10,7 @@ from autollm.resources.evaluation import Weights
 from autollm.resources.facts import Count, Difference, MetricScore, Seconds, TrialResult
 from autollm.resources.metadata import API_VERSION, ChildMetadata, Conditions, Failure
 from autollm.resources.model import Model, Rule
-from autollm.resources.values import Confidence, Digest, RunName, Score, Uri
+from autollm.resources.values import Confidence, Digest, Name, RunName, Score, Uri
 
 SplitName = Literal["Search", "Test"]
 
@@ -74,6 +74,9 @@ class MergeTrialSpec(Model):
     )
     against: Annotated[list[Comparison], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
         None, description="Trials that it is compared with, item by item."
+    )
+    compared_by: Annotated[list[Name], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
+        None, description="Metrics by which it is compared besides the objective: those that `evaluation.constraints` name."
     )
     confidence: Confidence | None = Field(None, description="That of the one-sided bounds in its comparisons.")
     origin: Origin | None = Field(None, description="How the candidate was chosen; absent: by hand.")

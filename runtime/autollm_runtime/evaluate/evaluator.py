@@ -133,7 +133,7 @@ class Evaluator:
             return None
         others = {other.trial: self._read_results(other.results) for other in spec.against}
         confidence = _DEFAULT_CONFIDENCE if spec.confidence is None else float(spec.confidence)
-        return compare(results, others, self._task.constraints, confidence)
+        return compare(results, others, spec.compared_by or [], confidence)
 
     def _read_results(self, uri: str) -> list[ItemResult]:
         prefix = f"{self._store.uri}/"

@@ -11,7 +11,7 @@ import numpy as np
 from autollm import statistics
 from autollm.contract.manifests import ItemResult
 from autollm.errors import InputError
-from autollm.resources.evaluation import Constraint, Metric
+from autollm.resources.evaluation import Metric
 from autollm.resources.facts import Difference, MetricScore, Seconds, TrialResult
 from autollm_runtime.evaluate.metrics.match import generates
 
@@ -49,14 +49,14 @@ def summarise(
 def compare(
     ours: Sequence[ItemResult],
     others: Mapping[str, Sequence[ItemResult]],
-    constraints: Iterable[Constraint],
+    metrics: Iterable[str],
     confidence: float,
 ) -> list[Difference]:
-    """Return our score minus that of each other trial, on the objective and on every constrained metric.
+    """Return our score minus that of each other trial, on the objective and on each of these metrics.
 
     Raises InputError (reason ItemsDiffer) where another trial was scored on other items.
     """
-    names: list[str | None] = [None, *dict.fromkeys(constraint.metric for constraint in constraints)]
+    names: list[str | None] = [None, *metrics]
     return [_difference(ours, theirs, trial, name, confidence) for trial, theirs in others.items() for name in names if _values(ours, name)]
 
 

@@ -165,10 +165,11 @@ def test_only_the_test_split_shows_answers_without_being_asked(tmp_path: Path) -
 
 
 def test_candidates_are_compared_item_by_item(tmp_path: Path) -> None:
-    landscape = make_landscape(tmp_path, [LIKELIHOOD, PREFERENCE], constraints=[{"metric": "preference"}])
+    landscape = make_landscape(tmp_path, [LIKELIHOOD, PREFERENCE])
     landscape.trial("base", split="Test")
     where = f"{landscape.store.uri}/{layout.trial_results('demo', 'base')}"
-    landscape.trial("auto", {"math/sft": 1}, split="Test", number=1, against=[{"trial": "base", "results": where}], confidence="0.9")
+    compared = {"against": [{"trial": "base", "results": where}], "comparedBy": ["preference"], "confidence": "0.9"}
+    landscape.trial("auto", {"math/sft": 1}, split="Test", number=1, **compared)
     evaluate(landscape, tmp_path / "scratch")
     objective, preference = landscape.outcome("auto")["differences"]
     scores = [float(landscape.outcome(name)["score"]) for name in ("auto", "base")]

@@ -7,7 +7,7 @@ import pytest
 
 from autollm.contract.manifests import ItemResult
 from autollm.errors import InputError
-from autollm.resources.evaluation import Constraint, Metric
+from autollm.resources.evaluation import Metric
 from autollm.resources.facts import Seconds, TrialResult
 from autollm_runtime.evaluate.computed import Answer, Computed, SequenceScore, value_of, weighted_mean
 from autollm_runtime.evaluate.metrics.likelihood import likelihood
@@ -88,7 +88,7 @@ def test_items_that_only_constrain_are_no_part_of_the_objective() -> None:
 def test_differences_are_paired_by_item_whatever_the_order() -> None:
     ours = [item(n, "a", n / 10 + 0.05, values={"guard": 1.0}) for n in range(10)]
     theirs = [item(n, "a", n / 10, values={"guard": 0.5}) for n in reversed(range(10))]
-    objective, guard = compare(ours, {"t1": theirs}, [Constraint(metric="guard")], 0.9)
+    objective, guard = compare(ours, {"t1": theirs}, ["guard"], 0.9)
     assert (objective.trial, objective.metric, guard.metric) == ("t1", None, "guard")
     assert float(objective.difference) == pytest.approx(0.05)
     assert float(objective.gate_low) == pytest.approx(0.05)

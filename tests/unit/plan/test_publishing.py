@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from autollm.contract.digests import digest_bytes
-from autollm.contract.tasks import EvaluateTask, PublishTask
+from autollm.contract.tasks import PublishTask
+from autollm.plan.actions import EnsureTrial
+from autollm.plan.landscape import is_pending
 from autollm.plan.step import Ended
 from autollm.resources.facts import Difference, PublishedRevision
 from autollm.resources.merge_trial import MergeTrial
@@ -55,12 +57,11 @@ def differing(monkeypatch: pytest.MonkeyPatch, difference: str, low: str, **metr
     monkeypatch.setattr(synthetic, "result", result)
 
 
-def comparing_by_constraints(monkeypatch: pytest.MonkeyPatch, world: World, **lows: str) -> None:
-    """Let the evaluators compare as real ones do: by the objective and by the metrics of the constraints that they were told of."""
+def comparing_by_constraints(monkeypatch: pytest.MonkeyPatch, **lows: str) -> None:
+    """Let the evaluators compare as real ones do: by the objective and by the metrics that the trial names."""
     real = synthetic.result
 
     def result(trial: MergeTrial, others: Mapping[str, MergeTrial]) -> Any:
-        constraints = next(task.constraints for task, _ in world.tasks.values() if isinstance(task, EvaluateTask))
         made = [
             Difference(
                 trial=one.trial,
@@ -71,7 +72,7 @@ def comparing_by_constraints(monkeypatch: pytest.MonkeyPatch, world: World, **lo
                 gate_low=Decimal(lows.get(metric or "", "0.01")),
             )
             for one in trial.spec.against or []
-            for metric in [None, *(constraint.metric for constraint in constraints)]
+            for metric in [None, *(trial.spec.compared_by or [])]
         ]
         return real(trial, others).model_copy(update={"differences": made or None})
 
@@ -121,16 +122,33 @@ class TestGate:
 
     def test_a_constraint_on_another_metric_after_the_test_is_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
         world = World(make_run(evaluation=CONSTRAINED))
-        comparing_by_constraints(monkeypatch, world, style="-0.5")
+        comparing_by_constraints(monkeypatch, style="-0.5")
         world.settle()
         assert world.conditions()["Published"] == ("False", "ConstraintBroken")
         world.change(make_run(evaluation={**CONSTRAINED, "constraints": [{"metric": "answers", "margin": "0.02"}]}).spec)
         world.settle()
         assert world.conditions()["Published"] == ("True", "Published")
 
+    def test_a_constraint_added_while_the_winner_is_tested_is_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the same evaluators: a trial says by what it is compared, whoever scores it."""
+        comparing_by_constraints(monkeypatch)
+        search = {"parallelism": 2}
+        world = World(make_run(search=search, evaluation={"metrics": CONSTRAINED["metrics"]}))
+        while not any(is_pending(trial) and trial.spec.against for trial in world.trials.values()):
+            for action in world.plan().actions:
+                world.act(action)
+            if not any(trial.spec.against for trial in world.trials.values()):
+                world.finish(world.running()[0])
+        world.change(make_run(search=search, evaluation=CONSTRAINED).spec)
+        (ensured,) = world.plan().actions
+        assert isinstance(ensured, EnsureTrial)
+        assert (ensured.trial.spec.slot, ensured.trial.spec.compared_by) == (1, ["style"])
+        world.settle()
+        assert world.conditions()["Published"] == ("True", "Published")
+
     def test_another_margin_needs_no_other_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
         world = World(make_run(evaluation=CONSTRAINED))
-        comparing_by_constraints(monkeypatch, world, style="-0.5")
+        comparing_by_constraints(monkeypatch, style="-0.5")
         world.settle()
         tested = len(world.trials)
         world.change(make_run(evaluation={**CONSTRAINED, "constraints": [{"metric": "style", "margin": "0.6"}]}).spec)

@@ -25,7 +25,7 @@ def merge_named(model: str, weights: Mapping[str, float], out: Path, dtype: str 
     Raises InputError naming what is missing, does not fit or is not finite.
     """
     with tempfile.TemporaryDirectory(prefix="autollm-merge-") as scratch:
-        path = fetch_location(model, None, open_store(scratch), Path(scratch))
+        path = fetch_location(model, None, open_store(scratch), Path(scratch), field="--model")
         if path.is_file():
             raise InputError(f"--model {model} is a file; give the folder that save_pretrained wrote, in safetensors")
         base = open_checkpoint(path)

@@ -83,8 +83,8 @@ def _import_adapter(name: str, source: LoraDelta, base_fact: ModelFact, base: Ch
 
 def _import_tuned(name: str, vector: TaskVector, base_fact: ModelFact, base_path: Path, store: Store, scratch: Path) -> DeltaFact:
     base = open_checkpoint(base_path)
-    folder = fetch_location(vector.tuned, None, store, scratch)
-    origin_path = base_path if vector.base is None else fetch_location(vector.base, None, store, scratch)
+    folder = fetch_location(vector.tuned, None, store, scratch, field="tuned")
+    origin_path = base_path if vector.base is None else fetch_location(vector.base, None, store, scratch, field="base")
     content = {
         "tuned": inspect_folder(folder, vector.tuned).digest(),
         "from": inspect_folder(origin_path, vector.base or base_fact.uri).digest(),

@@ -29,10 +29,11 @@ def fetch_model(model: LoadedModel | ModelFact, store: Store, scratch: Path) -> 
     return path
 
 
-def fetch_location(uri: str, revision: str | None, store: Store, scratch: Path) -> Path:
+def fetch_location(uri: str, revision: str | None, store: Store, scratch: Path, *, field: str = "model.uri") -> Path:
     """Return a local path of the folder or file at a URI, unchecked; copies go below `scratch` and are made once.
 
-    `store` is the artifacts: what lies in S3 is read from their endpoint and region.
+    `store` is the artifacts: what lies in S3 is read from their endpoint and region. `field` is where the user wrote the URI. Raises
+    InputError where nothing is there.
     """
     if uri.startswith("hf://"):
         source = parse_hub_uri(uri, revision)
@@ -42,10 +43,10 @@ def fetch_location(uri: str, revision: str | None, store: Store, scratch: Path) 
     else:
         holder, key = open_beside(store, uri)
     local = holder.local_path(key)
-    return local if local is not None else _copy(uri, holder, key.removesuffix("/"), scratch)
+    return local if local is not None else _copy(uri, holder, key.removesuffix("/"), scratch, field)
 
 
-def _copy(uri: str, store: Store, key: str, scratch: Path) -> Path:
+def _copy(uri: str, store: Store, key: str, scratch: Path, field: str) -> Path:
     target = scratch / "models" / short(digest_bytes(uri.encode()))
     if (found := store.stat(key)) is not None:
         file = target / key.rpartition("/")[2]
@@ -54,7 +55,7 @@ def _copy(uri: str, store: Store, key: str, scratch: Path) -> Path:
     prefix = f"{key}/" if key else ""
     names = [name for name in (entry.removeprefix(prefix) for entry in store.list(prefix)) if is_model_file(name)]
     if not names:
-        raise InputError(f"model.uri: there is no model at {uri}; check the path", reason="NotFound")
+        raise InputError(f"{field}: there is no model at {uri}; check the path", reason="NotFound")
     for name in names:
         found = store.stat(prefix + name)
         _download(store, prefix + name, target / name, found.size if found else -1)

@@ -136,6 +136,11 @@ def test_what_cannot_be_merged_ends_with_one_and_a_sentence(base: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_base_that_is_not_there_is_called_as_the_user_called_it(tmp_path: Path) -> None:
+    result = merge("nope", tmp_path / "out", f"--delta={write_adapter(tmp_path / 'adapter', MODULES)}=1")
+    assert (result.exit_code, result.stderr) == (1, "Error: --model: there is no model at nope; check the path\n")
+
+
 def test_help_needs_no_pytorch() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from autollm.cli import main\n"

@@ -18,7 +18,7 @@ from autollm.resources.metadata import Failure
 
 @dataclass(frozen=True)
 class Slots:
-    """The evaluators as they are: which slots are free, what is to be done about them, and whether they failed for good."""
+    """The evaluators as they are: the free slots, what is to be done, whether one is at work, and why they failed if they did for good."""
 
     free: tuple[int, ...]
     actions: tuple[Action, ...]
@@ -26,6 +26,7 @@ class Slots:
     failure: Failure | None = None
     look_again: datetime | None = None
     waits: tuple[Wait, ...] = ()
+    at_work: bool = False
 
 
 def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
@@ -67,4 +68,5 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
         frozenset({template.id}),
         look_again=min((moment for moment in (look_for_results, look_for_workers) if moment), default=None),
         waits=(Wait(state.id, state.waiting),) if state is not None else (),
+        at_work=bool(at_work),
     )

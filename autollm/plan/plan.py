@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from autollm.plan.actions import Action, StopTask
 from autollm.plan.baselines import result_rows
-from autollm.plan.clock import clock_now
+from autollm.plan.clock import stopped_clock
 from autollm.plan.conditions import settle, still_succeeded, with_summary
 from autollm.plan.deltas import delta_keys, make_deltas
 from autollm.plan.field import Field, lay_out
@@ -114,7 +114,7 @@ def _together(snapshot: Snapshot, steps: Sequence[Step], now: datetime) -> Plan:
         "published": None,
         "observed_generation": generation,
         "refresh": begins or refresh,
-        "clock": clock_now(snapshot, now),
+        "clock": stopped_clock(snapshot, now),
     }
     for step in steps:
         fields |= step.fields

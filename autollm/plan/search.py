@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from autollm.plan.actions import AskCandidate
-from autollm.plan.clock import clock_of
+from autollm.plan.clock import clock_of, going, searched, stopped
 from autollm.plan.evaluators import occupy
 from autollm.plan.field import Field
 from autollm.plan.landscape import failure_of, is_pending, ranked
@@ -54,7 +54,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     """Have candidates scored on the search split."""
     tally = Tally(field.landscapes.trials(snapshot, field.landscapes.search))
     clock = _clock(snapshot, field.landscapes.search, tally, now)
-    fields = {"trials": tally.counts(), "best": best_of(tally.best_first), "clock": clock}
+    fields = {"trials": tally.counts(), "best": best_of(tally.best_first), "clock": stopped(clock, now) if clock is not None else None}
     if len(tally.failed) > snapshot.spec.search.max_failed:
         told = failure_of(tally.failed[-1])
         message = (
@@ -62,7 +62,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
             f"The last one: {told.message if told else ''}"
         )
         return _ended("TooManyFailedTrials", message, fields)
-    enough, until = _enough(snapshot, field, tally, clock, now)
+    enough = _enough(snapshot, field, tally, clock, now)
     if enough and not tally.pending:
         if not tally.best_first:
             return _ended("NoScores", "Not one trial was scored, so there is nothing to choose from.", fields)
@@ -70,7 +70,11 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     slots = occupy(snapshot, field, now)
     if slots.failure is not None:
         return _ended(slots.failure.reason, slots.failure.message, fields)
+    if clock is not None and slots.at_work:
+        clock = going(clock, now)
+        fields |= {"clock": clock}
     asked = () if enough else _ask(snapshot, field, tally, slots.free)
+    until = None if enough else _until(snapshot, clock)
     counts = tally.counts()
     done = f"{counts.succeeded + counts.failed} of {snapshot.spec.search.trials} trials are done."
     working = Working("Searching", with_waits(done, slots.waits))
@@ -102,28 +106,35 @@ class Enough:
     message: str
 
 
-def _enough(
-    snapshot: Snapshot, field: Field, tally: Tally, clock: SearchClock | None, now: datetime
-) -> tuple[Enough | None, datetime | None]:
-    """Return the stop rule that holds, if any, and when the one that is a matter of time will."""
+def _enough(snapshot: Snapshot, field: Field, tally: Tally, clock: SearchClock | None, now: datetime) -> Enough | None:
+    """Return the stop rule that holds, if any."""
     spec = snapshot.spec.search
     if len(tally.trials) >= spec.trials:
-        return Enough("TrialsDone", _all_done(len(tally.trials))), None
+        return Enough("TrialsDone", _all_done(len(tally.trials)))
     exhausted_with = snapshot.exhausted.get(field.landscapes.search)
     # With fewer trials than then, one that was given up or deleted has left its candidate to be tried again.
     if (exhausted_with is not None and len(tally.trials) >= exhausted_with) or (tally.trials and not field.space.parameters):
-        return Enough("SpaceExhausted", "Every candidate of the space was tried."), None
+        return Enough("SpaceExhausted", "Every candidate of the space was tried.")
     stop = spec.stop
     if stop is not None and stop.without_improvement is not None:
         since = _without_improvement(tally.best_first)
         if since >= stop.without_improvement:
-            return Enough("NoImprovement", f"The last {since} trials were no better than the best before them."), None
-    if stop is not None and stop.after is not None and clock is not None:
-        until = datetime.fromisoformat(clock.begun) + timedelta(seconds=parse_duration(stop.after))
-        if now >= until:
-            return Enough("TimeUp", f"search.stop.after: {stop.after} have passed since the first trial began."), None
-        return None, until
-    return None, None
+            return Enough("NoImprovement", f"The last {since} trials were no better than the best before them.")
+    if stop is not None and stop.after is not None and clock is not None and searched(clock, now) >= _allowed(stop.after):
+        return Enough("TimeUp", f"The search has had the {stop.after} that search.stop.after gives it.")
+    return None
+
+
+def _until(snapshot: Snapshot, clock: SearchClock | None) -> datetime | None:
+    """Return when the time is up, if nothing stops the clock before."""
+    stop = snapshot.spec.search.stop
+    if stop is None or stop.after is None or clock is None or clock.stopped is not None:
+        return None
+    return datetime.fromisoformat(clock.begun) + _allowed(stop.after)
+
+
+def _allowed(after: str) -> timedelta:
+    return timedelta(seconds=parse_duration(after))
 
 
 def _all_done(trials: int) -> str:

@@ -91,9 +91,11 @@ class SearchClock(Model):
 
     landscape: Digest = Field(description="Where it searches.")
     begun: Annotated[str, Field(max_length=64)] = Field(
-        description="When its first trial was made, and later by the time for which the run has been suspended since."
+        description="When its first trial was made, and later by the time for which no evaluator has been at work on it since."
     )
-    stopped: Annotated[str, Field(max_length=64)] | None = Field(None, description="Since when the run is suspended; absent: it is not.")
+    stopped: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="Since when no evaluator is at work on it; absent: one is."
+    )
 
 
 class RunStatus(Model):

@@ -91,7 +91,7 @@ class Stop(Model):
     after: Duration | None = Field(
         None,
         description="This long after its first trial began, such as 90s, 30m or 6h. Before it, evaluators wait for nodes and load; "
-        "that does not count, nor does the time in which the run is suspended.",
+        "that does not count, nor does later time in which none is at work on the search.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -258,6 +259,25 @@ class TestStopRules:
         world.change(make_run(search=limited).spec)
         world.settle()
         assert (world.conditions()["SearchComplete"], world.done) == (("True", "TimeUp"), done)
+
+    def test_no_time_passes_while_nobody_searches(self) -> None:
+        """As after a search that came to its end, and while a queue has taken the evaluators' places away."""
+        limited = {"stop": {"after": "30s"}}
+        world = World(make_run(search={"trials": 4, **limited}))
+        world.settle()
+        world.now += timedelta(hours=5)
+        world.change(make_run(search={"trials": 50, **limited}).spec)
+        for _ in range(3):
+            act(world)
+        ((name, (task, state)),) = [one for one in world.tasks.items() if one[1][0].kind == "Evaluate"]
+        world.tasks[name] = (task, replace(state, started=None, slots={}))
+        for _ in range(3):
+            act(world)
+            world.now += timedelta(hours=1)
+        world.tasks[name] = (task, state)
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
+        assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 30, "each takes a second"
 
     def test_another_search_has_a_time_of_its_own(self) -> None:
         limited = {"trials": 50, "stop": {"after": "5s"}}

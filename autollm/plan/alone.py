@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 
 from autollm.contract.keys import delta_key, key_parts
 from autollm.contract.tasks import EvaluateTask, TrainTask
-from autollm.plan.actions import Action, FailTrial
-from autollm.plan.conditions import settle, summary
+from autollm.plan.actions import Action, FailTrial, StopTask
+from autollm.plan.conditions import decided_since, settle, summary
 from autollm.plan.deltas import delta_keys, known_deltas
-from autollm.plan.errands import Errand, errand, in_hand, task_id
+from autollm.plan.errands import Errand, ending, errand, in_hand, task_id
 from autollm.plan.landscape import evaluator, is_pending
 from autollm.plan.names import present_name
 from autollm.plan.prepare import current_preparation
@@ -24,6 +24,7 @@ from autollm.plan.waiting import Wait, with_waits
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingSpec, DeltaTrainingStatus
 from autollm.resources.facts import Prepared
 from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
+from autollm.resources.metadata import Condition
 
 Status = TypeVar("Status", DeltaTrainingStatus, MergeTrialStatus)
 
@@ -65,7 +66,9 @@ def plan_trial(trial: MergeTrial, run: Snapshot | None, task: TaskState | None, 
         now: The time.
     """
     if not is_pending(trial):
-        return AlonePlan((), trial.status or MergeTrialStatus())
+        status = trial.status or MergeTrialStatus()
+        done = _ending(task, status.conditions, now)
+        return AlonePlan(done.actions, status, _until(done, now))
     asked = _evaluation(trial, run) if task is None else None
     if isinstance(asked, Verdict):
         return AlonePlan((), _with(trial, asked, now), LOOK_AGAIN)
@@ -80,7 +83,7 @@ def plan_trial(trial: MergeTrial, run: Snapshot | None, task: TaskState | None, 
 def _training_now(training: DeltaTraining, task: TaskState | None, now: datetime) -> tuple[Working | Ended, Errand]:
     name, spec = training.metadata.name, training.spec
     if training.status is not None and training.status.delta is not None:
-        return Ended(True, "Trained", "The delta is in the artifacts."), Errand()
+        return Ended(True, "Trained", "The delta is in the artifacts."), _ending(task, training.status.conditions, now)
     key = _key_of(spec)
     if key != spec.key:
         message = f"spec.key: what this training is asked has the digest {key}, not {spec.key}; make another DeltaTraining with that key."
@@ -91,6 +94,14 @@ def _training_now(training: DeltaTraining, task: TaskState | None, now: datetime
         return Ended(False, doing.failure.reason, doing.failure.message), doing
     message = with_waits(f"The delta {spec.delta} is being trained.", [Wait(made_by.id, doing.waiting)])
     return Working("Training", message), doing
+
+
+def _ending(task: TaskState | None, conditions: Sequence[Condition] | None, now: datetime) -> Errand:
+    """Return what is to be done about the task of an outcome that is there: it is stopped where it does not end by itself."""
+    doing = ending(task, decided_since(conditions, "Succeeded", now), now)
+    if task is None or task.phase != "Running" or doing.tasks:
+        return doing
+    return Errand(actions=(StopTask(task.id),))
 
 
 def _key_of(spec: DeltaTrainingSpec) -> str:

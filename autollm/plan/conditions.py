@@ -37,6 +37,14 @@ def settle(before: Sequence[Condition] | None, verdicts: Iterable[Verdict], gene
     return settled
 
 
+def decided_since(conditions: Sequence[Condition] | None, name: ConditionType, now: datetime) -> datetime:
+    """Return since when a condition has been True or False: from now on, where it is neither yet."""
+    for condition in conditions or []:
+        if condition.type == name and condition.status != "Unknown":
+            return datetime.fromisoformat(condition.last_transition_time)
+    return now
+
+
 def with_summary(verdicts: Sequence[Verdict], state: Working | Paused | Ended, before: Sequence[Condition] | None) -> list[Verdict]:
     """Return one verdict for every condition of a run: those of the decisions, then what they come to together.
 

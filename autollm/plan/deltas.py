@@ -9,8 +9,8 @@ from datetime import datetime
 from autollm.contract.layout import delta_manifest
 from autollm.contract.tasks import TrainTask
 from autollm.plan.actions import Action, EnsureTraining, SetTrainingStatus, SetTrainingWorkers
-from autollm.plan.conditions import settle
-from autollm.plan.errands import errand, task_id
+from autollm.plan.conditions import decided_since, settle
+from autollm.plan.errands import ending, errand, task_id
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.trainings import PlannedTraining, planned_keys
@@ -106,7 +106,9 @@ def _standing(
     name = task_id(snapshot.name, "Train", training.key)
     if child is not None and child.status is not None and child.status.delta is not None:
         reused = bool(child.status.reused)
-        return Standing(training, _ready(reused=reused), delta=child.status.delta, reused=reused, tasks=frozenset({name}))
+        done = ending(snapshot.task(name), decided_since(child.status.conditions, "Succeeded", now), now)
+        delta = child.status.delta
+        return Standing(training, _ready(reused=reused), delta, reused, tasks=done.tasks, look_again=done.look_again)
     if training.key in known:
         uri = f"{training.spec.artifacts.uri.rstrip('/')}/{delta_manifest(training.key)}"
         return Standing(training, _ready(reused=True), delta=TrainedDelta(key=training.key, uri=uri), reused=True)

@@ -14,10 +14,13 @@ from autollm.resources.metadata import Failure
 REPORT_GRACE = timedelta(minutes=1)
 """How long after a task's success its report may still be on its way."""
 
+TIME_TO_END = timedelta(minutes=10)
+"""How long a task whose report is there may take to end by itself: it may hang, wait for a node again, or for a peer that has ended."""
+
 
 @dataclass(frozen=True)
 class Errand:
-    """How a task that has not reported yet is doing; `failure` where it will not be tried again, `waiting` why it does not run yet."""
+    """What is to be done about a task; `failure` where it will not be tried again, `waiting` why it does not run yet."""
 
     actions: tuple[Action, ...] = ()
     tasks: frozenset[str] = frozenset()
@@ -35,6 +38,14 @@ def task_id(owner: str, kind: str, *determined_by: object) -> str:
 def errand(task: PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask, state: TaskState | None, now: datetime) -> Errand:
     """Return what is to be done about a task whose report is not there, `state` being how its engine says that it is doing."""
     return Errand(actions=(EnsureTask(task),), tasks=frozenset({task.id})) if state is None else in_hand(state, now)
+
+
+def ending(state: TaskState | None, since: datetime, now: datetime) -> Errand:
+    """Return what is to be done about a task whose report has been there since then: it ends by itself, for which it has some time."""
+    until = since + TIME_TO_END
+    if state is None or state.phase != "Running" or now >= until:
+        return Errand()
+    return Errand(tasks=frozenset({state.id}), look_again=until)
 
 
 def in_hand(state: TaskState, now: datetime) -> Errand:

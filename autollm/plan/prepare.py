@@ -7,7 +7,8 @@ from datetime import datetime
 from autollm.contract.digests import digest_document
 from autollm.contract.keys import PREPARE_VERSION
 from autollm.contract.tasks import PrepareTask
-from autollm.plan.errands import errand, task_id
+from autollm.plan.conditions import decided_since
+from autollm.plan.errands import ending, errand, task_id
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.waiting import Wait, with_waits
@@ -33,15 +34,17 @@ def current_preparation(snapshot: Snapshot) -> Prepared | None:
 
 def prepare(snapshot: Snapshot, now: datetime) -> Step:
     """Have the data prepared, unless that is done."""
-    prepared = current_preparation(snapshot)
+    status, prepared = snapshot.run.status, current_preparation(snapshot)
     if prepared is not None:
         counts = DataCounts(records=prepared.records, dropped=prepared.dropped, chunks=len(prepared.chunks))
         message = (
             f"{prepared.records} records in {_chunks(counts.chunks)}, {prepared.search.count} search and {prepared.test.count} test items."
         )
         verdict = Verdict("DataReady", "True", "Prepared", message)
-        return Step(verdicts=(verdict,), tasks=frozenset({prepared.task}), fields={"model": prepared.model, "data": counts})
-    status = snapshot.run.status
+        since = decided_since(status.conditions if status is not None else None, verdict.type, now)
+        done = ending(snapshot.task(prepared.task), since, now)
+        fields = {"model": prepared.model, "data": counts}
+        return Step(verdicts=(verdict,), tasks=done.tasks, fields=fields, look_again=done.look_again)
     last = status.prepared if status is not None else None
     key = prepare_key(snapshot.spec, snapshot.seen)
     # Whose report it replaces is part of the id: what is asked may go back to what it was, for which a task has reported before.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from autollm.contract.tasks import MergedDelta, PinTask, PublishTask
-from autollm.plan.errands import Errand, errand, task_id
+from autollm.plan.conditions import decided_since
+from autollm.plan.errands import Errand, ending, errand, task_id
 from autollm.plan.field import Field
 from autollm.plan.gate import Gate
 from autollm.plan.revisions import consists_of, latest_revision
@@ -26,7 +27,8 @@ def pin(snapshot: Snapshot, now: datetime) -> Step:
     if wanted is None:
         return Step()
     if latest is not None and latest.revision == wanted:
-        return Step(verdicts=(_pinned(wanted),), tasks=_ending(snapshot))
+        done = _ending(snapshot, now)
+        return Step(verdicts=(_pinned(wanted),), tasks=done.tasks, look_again=done.look_again)
     as_of = status.prepared.key if status and status.prepared else None
     name = task_id(snapshot.name, "Pin", wanted, as_of, _last(snapshot))
     task = PinTask(id=name, run=snapshot.name, revision=wanted, artifacts=snapshot.spec.artifacts, as_of=as_of)
@@ -43,7 +45,8 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     if latest is not None and consists_of(latest, field.base, weights, field.deltas):
         message = f"{latest.revision} is the model of this run. {gate.message}"
         verdict = Verdict("Published", "True", "Published", message)
-        return Step(Ended(True, "Published", message), (verdict,), tasks=_ending(snapshot))
+        done = _ending(snapshot, now)
+        return Step(Ended(True, "Published", message), (verdict,), tasks=done.tasks, look_again=done.look_again)
     if not gate.passed:
         return Step(Ended(True, "NotPublished", gate.message), (Verdict("Published", "False", gate.reason, gate.message),))
     kept = normal(weights)
@@ -69,9 +72,11 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     return _pursued(errand(task, snapshot.task(name), now), "Publishing", gate.message, name)
 
 
-def _ending(snapshot: Snapshot) -> frozenset[str]:
-    """Return the task whose report is there, which ends by itself."""
-    return frozenset({_last(snapshot)})
+def _ending(snapshot: Snapshot, now: datetime) -> Errand:
+    """Return what is to be done about the task that has reported what `latest` points to."""
+    status = snapshot.run.status
+    since = decided_since(status.conditions if status is not None else None, "Published", now)
+    return ending(snapshot.task(_last(snapshot)), since, now)
 
 
 def _last(snapshot: Snapshot) -> str:

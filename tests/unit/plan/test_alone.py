@@ -10,9 +10,9 @@ import pytest
 
 from autollm.contract.digests import digest_bytes
 from autollm.contract.tasks import EvaluateTask, TrainTask
-from autollm.plan.actions import EnsureTask, FailTrial
+from autollm.plan.actions import EnsureTask, FailTrial, StopTask
 from autollm.plan.alone import AlonePlan, plan_training, plan_trial
-from autollm.plan.errands import REPORT_GRACE
+from autollm.plan.errands import REPORT_GRACE, TIME_TO_END
 from autollm.plan.snapshot import TaskState
 from autollm.resources.delta_training import DeltaTraining, DeltaTrainingStatus
 from autollm.resources.merge_trial import MergeTrial, MergeTrialStatus
@@ -96,6 +96,16 @@ class TestTraining:
         training = training.model_copy(update={"status": DeltaTrainingStatus(delta=synthetic.trained(training.spec))})
         made = plan_training(training, TaskState("t", "Train", "Running"), START)
         assert (made.actions, succeeded(made), made.status.delta) == ((), ("True", "Trained"), None)
+
+    def test_a_task_that_does_not_end_after_its_report_is_stopped_after_a_while(self) -> None:
+        training, task = by_hand(), TaskState("t", "Train", "Running")
+        training = training.model_copy(update={"status": DeltaTrainingStatus(delta=synthetic.trained(training.spec))})
+        made = plan_training(training, task, START)
+        assert (made.actions, made.requeue_after) == ((), TIME_TO_END)
+        told = DeltaTrainingStatus(conditions=made.status.conditions, delta=synthetic.trained(training.spec))
+        training = training.model_copy(update={"status": told})
+        made = plan_training(training, task, START + TIME_TO_END)
+        assert (made.actions, made.requeue_after) == ((StopTask("t"),), None)
 
     def test_a_failure_that_is_final_stalls_it_and_other_workers_try_again(self) -> None:
         failed = plan_training(by_hand(), TaskState("t", "Train", "Failed", failure=NO_MEMORY), START)

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from autollm.plan.actions import EnsureTask, StopTask
+from autollm.plan.errands import TIME_TO_END
 from support.runs import make_run
 from support.world import World
 
@@ -30,13 +31,45 @@ def test_a_worker_that_has_reported_is_left_to_end() -> None:
     assert world.conditions()["Succeeded"] == ("True", "Published")
 
 
-@pytest.mark.parametrize("kind", ["Prepare", "Train", "Publish", "Pin"])
-def test_a_change_by_which_the_same_is_asked_lets_work_go_on(kind: str) -> None:
-    world = World(make_run(publish={"pin": "r1"} if kind == "Pin" else {}))
-    while kind not in {state.kind for _, state in world.tasks.values()}:
-        for name in world.running()[:1]:
-            world.finish(name)
+KINDS = ["Prepare", "Train", "Publish", "Pin"]
+
+
+def under_way(kind: str) -> tuple[World, str]:
+    """A run in which a task of this kind has just begun, and its id."""
+    world = World(make_run())
+    if kind == "Pin":
+        world.settle()
+        world.revisions["r9"] = world.revisions["r1"].model_copy(update={"revision": "r9"})
+        world.change(make_run(publish={"pin": "r9"}).spec)
+    while True:
         for action in world.plan().actions:
             world.act(action)
-    world.change(world.run.spec.model_copy(update={"search": world.run.spec.search.model_copy(update={"parallelism": 3})}))
+        found = [name for name, (task, state) in world.tasks.items() if (task.kind, state.phase) == (kind, "Running")]
+        if found:
+            return world, found[0]
+        world.finish(world.running()[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_by_which_the_same_is_asked_lets_work_go_on(kind: str) -> None:
+    world, _ = under_way(kind)
+    search = world.run.spec.search.model_copy(update={"parallelism": 3})
+    world.change(world.run.spec.model_copy(update={"search": search}))
     assert not [action for action in world.plan().actions if isinstance(action, StopTask | EnsureTask)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_that_has_reported_and_does_not_end_is_stopped_after_a_while(kind: str) -> None:
+    world, name = under_way(kind)
+    world.finish(name)
+    task, state = world.tasks[name]
+    world.tasks[name] = task, dataclasses.replace(state, phase="Running", finished=None)
+    until = world.now + TIME_TO_END
+    while world.now < until:
+        made = world.plan()
+        assert StopTask(name) not in made.actions
+        for action in made.actions:
+            world.act(action)
+        assert made.requeue_after is not None
+        world.now += made.requeue_after
+    assert StopTask(name) in world.plan().actions

@@ -13,7 +13,7 @@ from cluster.certificates import Certificates, make_certificates
 from cluster.connection import Connection, connect
 from cluster.crds import install_crds
 from cluster.processes import Processes
-from support.versitygw import free_port
+from support.ports import free_port
 
 SERVICES = "10.0.0.0/24"
 FIRST_SERVICE = "10.0.0.1"

@@ -19,9 +19,10 @@ from autollm.cli import main
 from autollm.contract.folder import ObjectFolder
 from support import faulty_models as faulty
 from support.file_limit import file_limit
+from support.ports import free_port
 from support.runs import merged
 from support.tiny_run import DOCUMENT, autollm, command, count_rows, environment
-from support.versitygw import S3Server, built_server, free_port
+from support.versitygw import S3Server, built_server
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import yaml
 
 from cluster.waiting import wait_until
-from support.versitygw import free_port
+from support.ports import free_port
 
 
 @dataclass

@@ -16,18 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
 
 from cluster.waiting import wait_until
-from support.versitygw import free_port
+from support.ports import free_port
 
 RULES = Path(__file__).parents[2] / "charts" / "autollm" / "files" / "rules.yaml"
 MISSING = "this test needs Prometheus: install Debian's package prometheus (as root: make prometheus)"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -114,5 +113,5 @@ def _is_ready(url: str) -> bool:
     try:
         with urlopen(f"{url}/-/ready", timeout=5):
             return True
-    except URLError:
+    except OSError:
         return False

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.waiting import wait_until
 from support.go import built
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,7 +29,7 @@ REGION = "us-east-1"
 KEYS = {"ROOT_ACCESS_KEY": "autollm-test", "ROOT_SECRET_KEY": "autollm-test-secret"}
 """The variables by which the server is told its owner's keys."""
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,6 @@ def built_server(folder: Path, *, port: int | None = None) -> Iterator[S3Server]
 def command(address: str, data: Path) -> list[str]:
     """The command of a server that listens on an address and keeps its buckets as sub-folders of `data`."""
     return [str(program()), "--port", address, "--region", REGION, "--quiet", "posix", str(data)]
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def program() -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from autollm.store.s3 import S3Store
 from autollm.store.s3_client import make_client
 from support.file_limit import file_limit
 from support.lossy_proxy import losing_first_answer
-from support.versitygw import S3Server, built_server, free_port
+from support.versitygw import S3Server, built_server
 
 PART = 5 << 20  # the smallest that S3 allows
 
@@ -108,8 +110,15 @@ def test_settings_that_cannot_be(bucket: str) -> None:
         open_store("s3://")
 
 
-def test_an_endpoint_that_is_down_is_reported_in_seconds(bucket: str) -> None:
-    endpoint = f"http://127.0.0.1:{free_port()}"
+@pytest.fixture
+def endpoint_that_is_down() -> Iterator[str]:
+    with socket.socket() as taken:  # so that no other server gets the port; nothing listens there
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_an_endpoint_that_is_down_is_reported_in_seconds(bucket: str, endpoint_that_is_down: str) -> None:
+    endpoint = endpoint_that_is_down
     start = time.monotonic()
     with pytest.raises(StoreUnavailableError, match=f"s3://{bucket}/a: {endpoint} does not answer.*check the endpoint"):
         open_store(f"s3://{bucket}", endpoint=endpoint).write("a", b"1")
@@ -118,11 +127,11 @@ def test_an_endpoint_that_is_down_is_reported_in_seconds(bucket: str) -> None:
 
 @pytest.mark.parametrize(("asked", "requests"), [(None, 8), ("3", 3)])
 def test_who_would_rather_wait_for_a_server_that_is_away_says_how_often_it_is_asked(
-    bucket: str, monkeypatch: pytest.MonkeyPatch, asked: str | None, requests: int
+    bucket: str, endpoint_that_is_down: str, monkeypatch: pytest.MonkeyPatch, asked: str | None, requests: int
 ) -> None:
     if asked is not None:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
-    client, sent = make_client(f"http://127.0.0.1:{free_port()}", None), list[str]()
+    client, sent = make_client(endpoint_that_is_down, None), list[str]()
     client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.url))
     with pytest.raises(EndpointConnectionError):
         client.list_objects_v2(Bucket=bucket)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
+
 TESTS = Path(__file__).parents[2]
 Process = subprocess.Popen[str]
 
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[list[Process]]:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    port = str(free_port())
     environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # PyTorch 
 
 from autollm.contract.exit_codes import ExitCode
 from cluster.waiting import wait_until
+from support.ports import free_port
 
-LONG = 240
+LONG = 500
 """Seconds within which anything comes about, however busy the machine is."""
 
 NEVER = 24 * 3600
@@ -37,8 +37,7 @@ class Pod:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port: int = taken.getsockname()[1]
+        self.port = free_port()
 
     @contextmanager
     def started(self, node: int) -> Iterator[subprocess.Popen[bytes]]:

@@ -1,17 +1,20 @@
 """A worker program that keeps the worker contract and does no work: what it reports follows from its task alone.
 
-Every piece of work that it really does is a line of `log.txt` in the artifacts; work that was reported before is a line `repeated`.
+Every piece of work that it really does is a line of `log.txt` in the artifacts, once, however often it is killed before it has reported
+it; work that was reported before is a line `repeated`.
 `faults.json` there lets tasks fail: a list of {"match", "exit", "times", "reason", "message"}, `match` being part of a task's id or delta.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from autollm.contract import layout
@@ -36,11 +39,17 @@ class Artifacts:
         self.root = Path(urlsplit(uri).path)
 
     def log(self, line: str) -> None:
-        """Append a line; whole lines of several processes do not mix."""
+        """Append a line that is not there yet; whole lines of several processes do not mix."""
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.write(descriptor, f"{line}\n".encode())
-        os.close(descriptor)
+        with (self.root / "log.txt").open("a+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            if f"{line}\n".encode() not in file.readlines():
+                file.write(f"{line}\n".encode())
+
+    def has(self, name: str) -> bool:
+        """Say whether an object is there."""
+        return (self.root / name).exists()
 
     def make(self, name: str) -> bool:
         """Create an object; False where it is there."""
@@ -100,13 +109,16 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: I
 
     match task:
         case PrepareTask():
+            if _shown(objects, task.run, "prepared").get("key") == task.key:
+                artifacts.log(f"repeated {task.id}")
+                return
             work()
             made = synthetic.prepared(task, artifacts.keys(), artifacts.latest())
             for digest in [*(chunk.digest for chunk in made.chunks), made.search.digest, made.test.digest]:
                 artifacts.make(layout.records(digest))
+            # Here as below, the line comes first: a kill right after what it tells of would keep it from being written at all.
+            artifacts.log(f"prepare {task.id}")
             reports.prepared(task.run, made)
-            # What a kill keeps from being reported is not done, and is no line twice.
-            artifacts.log(f"prepare {task.key}")
         case TrainTask():
             status = (objects.read("DeltaTraining", task.training) or {}).get("status", {})
             if "delta" in status:
@@ -114,24 +126,35 @@ def _work(task: AnyTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: I
             for step in range(3):
                 reports.progress(task.training, Progress(step=step, steps=3))
                 work()
-            if artifacts.make(layout.delta_manifest(task.spec.key)):
+            if not artifacts.has(layout.delta_manifest(task.spec.key)):
                 artifacts.log(f"train {task.spec.key}")
+                artifacts.make(layout.delta_manifest(task.spec.key))
             reports.trained(task.training, synthetic.trained(task.spec))
         case EvaluateTask():
             _evaluate(task, objects, artifacts, in_hand, work)
         case PublishTask():
+            published = _shown(objects, task.run, "published")
+            if (published.get("asOf"), published.get("trial")) == (task.as_of, task.trial):
+                artifacts.log(f"repeated {task.id}")
             work()
-            latest = artifacts.latest()
-            merged = synthetic.published(task, len(artifacts.revisions()))
+            latest, revisions = artifacts.latest(), artifacts.revisions()
+            # What a killed attempt has written is no other revision.
+            begun = (one for one in revisions.values() if (one.as_of, one.trial) == (task.as_of, task.trial))
+            merged = next(begun, None) or synthetic.published(task, len(revisions))
             if latest is None or latest.weights != merged.weights or latest.deltas != merged.deltas:
+                artifacts.log(f"publish {merged.revision}")
                 write_atomically(artifacts.root / "revisions" / merged.revision, json.dumps(merged.document()).encode())
                 write_atomically(artifacts.root / "latest", merged.revision.encode())
-                artifacts.log(f"publish {merged.revision}")
                 latest = merged
             reports.published(task.run, latest.model_copy(update={"as_of": task.as_of, "task": task.id}))
         case PinTask():
             write_atomically(artifacts.root / "latest", task.revision.encode())
             reports.published(task.run, synthetic.pinned(task, artifacts.revisions()))
+
+
+def _shown(objects: ObjectFolder, run: str, fact: str) -> dict[str, Any]:
+    status = (objects.read("AutoLLMRun", run) or {}).get("status", {})
+    return dict(status.get(fact) or {})
 
 
 def _evaluate(task: EvaluateTask, objects: ObjectFolder, artifacts: Artifacts, in_hand: InHand, work: Callable[[], None]) -> None:
@@ -151,8 +174,8 @@ def _evaluate(task: EvaluateTask, objects: ObjectFolder, artifacts: Artifacts, i
             others = {document["metadata"]["name"]: MergeTrial.parse(document) for document in objects.all("MergeTrial")}
             if (others[trial.metadata.name].status or trial.status) is not None:
                 artifacts.log(f"repeated {trial.metadata.name}")
-            reports.scored(trial.metadata.name, synthetic.result(trial, others))
             artifacts.log(f"trial {trial.metadata.name}")
+            reports.scored(trial.metadata.name, synthetic.result(trial, others))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,8 @@ def _recognised(api: Api, resource: Resource, wanted: Mapping[str, Any]) -> Docu
     except NotFoundError as error:
         raise BeingDeleted(f"the {resource.kind} {name} was being deleted") from error
     metadata = found["metadata"]
+    if "deletionTimestamp" in metadata:
+        raise BeingDeleted(f"the {resource.kind} {name} is being deleted")
     theirs, ours = controller(metadata), controller(wanted)
     if theirs != ours:
         if theirs is not None and ours is not None and (theirs.kind, theirs.name) == (ours.kind, ours.name):
@@ -98,8 +100,6 @@ def _recognised(api: Api, resource: Resource, wanted: Mapping[str, Any]) -> Docu
             f"The {resource.kind} {name} is needed, but one of that name is there and {whose}: delete it, or give the run another name."
         )
         raise Obstacle("NameTaken", message)
-    if "deletionTimestamp" in metadata:
-        raise BeingDeleted(f"the {resource.kind} {name} is being deleted")
     if resource in WATCHED and not wanted["labels"].items() <= (metadata.get("labels") or {}).items():
         # Without its labels it would not be watched.
         return api.patch(resource, namespace, name, {"metadata": {"uid": metadata["uid"], "labels": dict(wanted["labels"])}})

@@ -15,7 +15,7 @@ from autollm_operator.cache.keys import Key
 from autollm_operator.cache.views import JobView, Owner
 from autollm_operator.jobs.build import build_evaluators, build_job, resize_patch
 from autollm_operator.jobs.service import build_service
-from autollm_operator.reconcile.children import Obstacle, Parent, create, own_training
+from autollm_operator.reconcile.children import Obstacle, create, own_training
 from autollm_operator.reconcile.hands import Hands, Subject
 from autollm_operator.reconcile.tasks import is_stale
 
@@ -30,7 +30,7 @@ def ensure_task(hands: Hands, subject: Subject, action: EnsureTask) -> bool:
     if isinstance(action.task, TrainTask):
         training = own_training(hands.cache, parent, action.task.training)
         owner = Owner(TRAININGS.kind, training.name, training.uid)
-    if (known := _known_job(hands, owner, parent, action.task.id)) is not None:
+    if (known := _known_job(hands, subject, action.task.id)) is not None:
         return known
     return _create_job(hands, subject, owner, partial(build_job, action.task))
 
@@ -102,12 +102,15 @@ def _is_ours(hands: Hands, subject: Subject, job: JobView) -> bool:
     return training is not None and training.uid == job.owner.uid and training.owner == subject.parent.owner
 
 
-def _known_job(hands: Hands, owner: Owner, parent: Parent, name: str) -> bool | None:
-    """Return None where a Job has to be created, else whether anything changed; one that is stale is deleted first."""
-    job: JobView | None = hands.cache.job(parent.namespace, name)
-    if job is None or job.owner != owner:
+def _known_job(hands: Hands, subject: Subject, name: str) -> bool | None:
+    """Return None where a Job has to be created, else whether anything changed; one that is stale is deleted first.
+
+    It may belong to another training of the run, whose delta had another name when it failed: the key alone names the Job.
+    """
+    job: JobView | None = hands.cache.job(subject.parent.namespace, name)
+    if job is None or not _is_ours(hands, subject, job):
         return None
-    if not is_stale(job, parent.generation):
+    if not is_stale(job, subject.parent.generation):
         return False
     hands.api.delete(JOBS, job.namespace, job.name, uid=job.uid, propagation="Background")
     return None

@@ -8,13 +8,14 @@ import pytest
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.contract.pod import GENERATION_LABEL
+from autollm.contract.tasks import TrainTask
 from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm_operator.api.port import ForbiddenError
 from autollm_operator.api.resources import EVENTS, JOBS, PODS, RUNS, TRAININGS, TRIALS
 from autollm_operator.cache.parsed import LOOK_AGAIN_ANNOTATION
 from autollm_operator.commands.retry import look_again
 from support.cluster_stages import searching, started, until
-from support.cluster_world import NAMESPACE, remote_run, task_of
+from support.cluster_world import NAMESPACE, ClusterWorld, remote_run, task_of
 from support.fake_api import Call, When
 
 
@@ -162,6 +163,18 @@ class TestChangedSpec:
         assert len(world.all(TRAININGS)) == before + 1
         assert len([key for key in world.done if key in world.deltas]) == 3
         assert world.conditions()["Succeeded"][0] == "True"
+
+    def test_a_delta_that_failed_is_tried_again_under_another_name(self) -> None:
+        world = ClusterWorld()
+        world.fails = lambda task: (ExitCode.BAD_INPUT, None) if isinstance(task, TrainTask) else None
+        world.apply(remote_run())
+        world.settle()
+        failed = world.jobs("train")
+        world.fails = lambda task: None
+        world.apply(remote_run(training={"methods": [{"name": "tuned", "sft": {}}]}))
+        world.settle()
+        assert world.conditions()["Succeeded"] == ("True", "Published")
+        assert world.jobs("train") == failed, "the key is the same"
 
     def test_more_evaluators_join_while_others_score(self) -> None:
         world = searching(trials=12, parallelism=2)

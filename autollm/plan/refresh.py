@@ -21,7 +21,8 @@ def round_now(snapshot: Snapshot, now: datetime) -> RefreshStatus | None:
     before = status.refresh if status is not None else None
     if asked is None:
         return None if before is None else RefreshStatus(round=before.round, begun=before.begun)
-    number, begun = (1, stamp(now)) if before is None else (before.round, before.begun)
+    # A clock that was ahead, and is right again, would keep the next round away for as long as it was ahead.
+    number, begun = (1, stamp(now)) if before is None else (before.round, min(before.begun, stamp(now)))
     due = datetime.fromisoformat(begun) + timedelta(seconds=parse_duration(asked.every))
     return RefreshStatus(round=number, begun=begun, next=stamp(due))
 

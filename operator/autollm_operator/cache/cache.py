@@ -14,10 +14,10 @@ from autollm.resources.run import AutoLLMRun
 from autollm_operator.api.resources import JOBS, PODS, RUNS, TRAININGS, TRIALS, Resource
 from autollm_operator.cache.jobs import job_view
 from autollm_operator.cache.keys import Key
-from autollm_operator.cache.parsed import Parsed, parse_run, parse_training, parse_trial, without_progress
+from autollm_operator.cache.parsed import Parsed, is_of_a_run, parse_run, parse_training, parse_trial, without_progress
 from autollm_operator.cache.pods import pod_view
 from autollm_operator.cache.table import Table
-from autollm_operator.cache.views import JobView, Owner, PodView
+from autollm_operator.cache.views import JobView, PodView
 
 NOBODY: frozenset[Key] = frozenset()
 
@@ -224,8 +224,3 @@ class Cache:
 
 def _key(resource: Resource, row: Parsed[Any]) -> Key:
     return Key(resource.kind, row.namespace, row.name)
-
-
-def is_of_a_run(owner: Owner | None) -> bool:
-    """Say whether an object belongs to a run, which then is looked at in its place."""
-    return owner is not None and owner.kind == RUNS.kind

@@ -14,6 +14,7 @@ from autollm.resources.delta_training import DeltaTraining
 from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.model import Model
 from autollm.resources.run import AutoLLMRun
+from autollm_operator.api.resources import RUNS
 from autollm_operator.cache.views import Owner
 
 T = TypeVar("T", AutoLLMRun, DeltaTraining, MergeTrial)
@@ -70,7 +71,7 @@ def parse_trial(document: Mapping[str, Any]) -> Parsed[MergeTrial]:
     """Parse a MergeTrial; of one that belongs to a run, only what is planned with."""
     status = document.get("status")
     ended = _ended(status or {})
-    if status and controller(document["metadata"]) is not None:
+    if status and is_of_a_run(controller(document["metadata"])):
         status = {**status, **UNPLANNED}
     return _parsed(MergeTrial, {**document, "spec": _shared(document.get("spec"))}, status, ended)
 
@@ -97,6 +98,11 @@ def controller(metadata: Mapping[str, Any]) -> Owner | None:
         if reference.get("controller"):
             return Owner(intern(reference["kind"]), intern(reference["name"]), intern(reference["uid"]))
     return None
+
+
+def is_of_a_run(owner: Owner | None) -> bool:
+    """Say whether an object belongs to a run, which then is looked at in its place."""
+    return owner is not None and owner.kind == RUNS.kind
 
 
 def _ended(status: Mapping[str, Any]) -> str:

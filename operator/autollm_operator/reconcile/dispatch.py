@@ -14,9 +14,9 @@ from autollm.resources.run import AutoLLMRun
 from autollm.resources.workers import Workers
 from autollm_operator.api.port import Api, ApiError
 from autollm_operator.api.resources import RUNS, TRAININGS, TRIALS, Resource
-from autollm_operator.cache.cache import Cache, is_of_a_run
+from autollm_operator.cache.cache import Cache
 from autollm_operator.cache.keys import Key
-from autollm_operator.cache.parsed import Parsed
+from autollm_operator.cache.parsed import Parsed, is_of_a_run
 from autollm_operator.cache.views import Owner
 from autollm_operator.reconcile.alone import reconcile_training, reconcile_trial, say_unreadable
 from autollm_operator.reconcile.breakdowns import Breakdowns

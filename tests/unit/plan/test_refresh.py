@@ -240,6 +240,16 @@ def test_another_interval_counts_from_when_the_round_began(every: str, hours: in
     assert world.plan().requeue_after == START + timedelta(hours=hours) - world.now
 
 
+def test_of_a_clock_that_was_ahead_the_next_round_knows_nothing() -> None:
+    world, _ = daily()
+    world.now += 30 * DAY
+    world.plan()
+    world.now = START
+    made = world.settle()
+    assert refresh(world).begun == stamp(START)
+    assert made.requeue_after == START + DAY - world.now
+
+
 def test_what_failed_is_tried_again_after_a_change_and_in_another_round() -> None:
     world, _ = daily()
     world.settle()

@@ -222,6 +222,18 @@ class TestTrialsStaySmall:
         assert value.status.score is not None
         assert (value.status.metrics, value.status.sources, value.status.conditions) == ([], [], None)
 
+    def test_of_one_with_another_controller_all_is_kept(self, cache: Cache) -> None:
+        condition = {"type": "Succeeded", "status": "Unknown", "reason": "Scoring", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        workflow = {"kind": "Workflow", "name": "w", "uid": "w", "controller": True}
+        by_hand = trial_document("mine", owner=None, conditions=[condition])
+        by_hand["metadata"]["ownerReferences"] = [workflow]
+        cache.put(TRIALS, by_hand)
+        row = cache.trial(Key("MergeTrial", "team-a", "mine"))
+        assert row is not None
+        assert row.value is not None
+        assert row.value.status is not None
+        assert [kept.reason for kept in row.value.status.conditions or []] == ["Scoring"]
+
     def test_a_thousand_take_a_few_megabytes(self, cache: Cache) -> None:
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()

@@ -1,9 +1,15 @@
-"""A training in a process of its own that says a line before every checkpoint: what tests kill. Arguments: task file, scratch folder."""
+"""A training in a process of its own that says a line before every checkpoint and waits after the fourth: what tests kill.
+
+Arguments: task file, scratch folder.
+"""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from autollm.contract.tasks import TrainTask
@@ -17,10 +23,15 @@ from support.training import HeardReports, NoTrials
 
 @dataclass(frozen=True)
 class EveryStep(CheckpointPolicy):
-    """Save after every step, and say so before."""
+    """Save after every step, and say so before; the fourth time, wait for the signal first, which then never comes too late."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    steps: Iterator[int] = field(default_factory=lambda: count(1))
 
     def due(self, since_last: float, cost: float) -> bool:
         print("step", flush=True)
+        if next(self.steps) == 4:
+            self.stop.wait()
         return True
 
 
@@ -28,7 +39,7 @@ def main(task: Path, scratch: Path) -> int:
     stop = stop_on_signals()
     context = Context(reports=HeardReports(), trials=NoTrials(), scratch=scratch, stop=stop, threads=1)
     try:
-        train_delta(TrainTask.model_validate_json(task.read_bytes()), context, Limits(EveryStep()))
+        train_delta(TrainTask.model_validate_json(task.read_bytes()), context, Limits(EveryStep(stop=stop)))
     except Interrupted:
         return 143
     return 0

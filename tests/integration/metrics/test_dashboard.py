@@ -60,7 +60,9 @@ def complaints(browser: Browser, past: Asked, tmp_path: Path) -> Iterator[list[s
     """What the browser complained of, or asked of the network, while it drew the page; all panels are drawn."""
     page_file = tmp_path / "monitoring.html"
     page_file.write_text(render(past))
-    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(300_000)
+    page = context.new_page()
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: found.append(str(error)))
@@ -72,7 +74,7 @@ def complaints(browser: Browser, past: Asked, tmp_path: Path) -> Iterator[list[s
     )
     assert drawn == len(PANELS)
     yield found
-    page.context.close()
+    context.close()
 
 
 def test_the_page_is_drawn_without_network_or_complaint(complaints: list[str]) -> None:

@@ -42,7 +42,9 @@ Open = Callable[..., Opened]
 
 def open_report(browser: Browser, report: Path, width: int = DESKTOP, scheme: Scheme = "light", plots: int = len(PLOTS)) -> Opened:
     """Open a report and wait until so many plots are drawn."""
-    one = Opened(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page())
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(300_000)
+    one = Opened(context.new_page())
     one.page.on("request", lambda request: one.requests.append(request.url))
     one.page.on("console", lambda message: one.complaints.append(message.text) if message.type == "error" else None)
     one.page.on("pageerror", lambda error: one.complaints.append(str(error)))

@@ -81,9 +81,9 @@ def trick(argv: Sequence[str]) -> int:
             signal.pause()
             return 0
         case "save":
-            signal.signal(signal.SIGTERM, lambda signum, frame: None)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # one that comes before it is waited for is kept
             Path(argv[1]).write_text(str(os.getpid()))
-            signal.pause()
+            signal.sigwait({signal.SIGTERM})
             return 143
         case "spawn":
             child = subprocess.Popen(["sleep", "600"])

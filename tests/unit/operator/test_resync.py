@@ -79,7 +79,7 @@ def test_what_is_missing_is_gone_and_its_key_is_looked_at(api: FakeApi, cache: C
 def test_only_the_namespaces_of_the_settings_are_listed(api: FakeApi, cache: Cache, queue: WorkQueue) -> None:
     for namespace in ("team-a", "team-b", "team-c"):
         api.create(RUNS, run_document(namespace))
-    resync = Resync(api, cache, queue, ("team-a", "team-b"), 600)
+    resync = Resync(api, cache, queue, ("team-a", "team-b"), 600, clock=lambda: 0.0)
     resync.start()
     resync.request(RUNS)
     assert {queue.take(20), queue.take(20)} == {RUN, Key("AutoLLMRun", "team-b", "support-bot")}

@@ -193,8 +193,11 @@ _WRITER = """
     from autollm.store.folder import FolderStore
 
     class Endless(io.RawIOBase):
+        asked = 0
         def readable(self): return True
         def readinto(self, buffer):
+            if self.asked == 2: signal.pause()
+            self.asked += 1
             sys.stdout.write("."); sys.stdout.flush()
             return len(buffer)
 

@@ -16,11 +16,11 @@ def clock_of(snapshot: Snapshot, landscape: str, done: Sequence[MergeTrial], now
 
     Until then evaluators wait for nodes and load the model, which is no searching: it begins as long ago as that trial took.
     """
+    if not done:
+        return None
     known = _asked_for(snapshot)
     if known is not None and known.landscape == landscape:
         return known
-    if not done:
-        return None
     seconds = done[0].status.seconds if done[0].status else None
     took = timedelta(seconds=float(seconds.merge) + float(seconds.evaluate)) if seconds else timedelta(0)
     return SearchClock(landscape=landscape, begun=stamp(now - took))

@@ -34,10 +34,10 @@ def occupy(snapshot: Snapshot, field: Field, now: datetime) -> Slots:
 
     Trials that belong to an earlier state of the run are given up first, so that no evaluator takes them for its own.
     """
-    template, now_in = field.template, field.landscapes
+    template = field.template
     pending = [trial for trial in snapshot.trials if is_pending(trial) and not trial.spec.by_hand]
-    superseded = tuple(FailTrial(trial.metadata.name, OUTDATED) for trial in pending if not now_in.contains(trial))
-    waiting = [trial for trial in pending if now_in.contains(trial)]
+    superseded = tuple(FailTrial(trial.metadata.name, OUTDATED) for trial in pending if not field.asks_for(trial))
+    waiting = [trial for trial in pending if field.asks_for(trial)]
     state = snapshot.task(template.id)
     deadly = fatal(state, waiting)
     if state is not None and state.phase != "Running":

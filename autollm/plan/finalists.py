@@ -30,7 +30,8 @@ class Podium:
 
 def rank_finalists(snapshot: Snapshot, field: Field, now: datetime) -> Podium:
     """Return the finalists ranked on the whole search split."""
-    found = _distinct(ranked(field.landscapes.trials(snapshot, field.landscapes.search)))[: snapshot.spec.search.finalists]
+    searched = filter(field.allows, field.landscapes.trials(snapshot, field.landscapes.search))
+    found = _distinct(ranked(list(searched)))[: snapshot.spec.search.finalists]
     if field.landscapes.sample is None:
         return Podium(Step(fields={"best": best_of(found)}), found)
     existing = {_identity(trial): trial for trial in field.landscapes.trials(snapshot, field.landscapes.whole)}

@@ -11,7 +11,7 @@ from autollm.plan.trainings import USABLE, PlannedTraining, fits, in_order
 from autollm.resources.facts import Prepared
 from autollm.resources.quantities import contradiction
 from autollm.resources.run import RunSpec
-from autollm.search.space import matches
+from autollm.search.limits import matches
 
 RESERVED = ("base", "all", "average", "auto", "published")
 FEWEST_ITEMS = 2

@@ -25,9 +25,15 @@ from autollm.search import Finished, Request, SpaceExhausted, start_points, sugg
 
 @dataclass(frozen=True)
 class Tally:
-    """The trials of the search so far."""
+    """The trials of the search so far.
+
+    Attributes:
+        trials: Those whose candidates the document allows: they count, and the best is one of them.
+        outside: The others of the landscape, from before its space changed: the optimiser learns from them, and nothing else does.
+    """
 
     trials: Sequence[MergeTrial]
+    outside: Sequence[MergeTrial]
 
     @cached_property
     def pending(self) -> list[MergeTrial]:
@@ -52,7 +58,7 @@ class Tally:
 
 def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     """Have candidates scored on the search split."""
-    tally = Tally(field.landscapes.trials(snapshot, field.landscapes.search))
+    tally = _tally(snapshot, field)
     clock = _clock(snapshot, field.landscapes.search, tally, now)
     fields = {"trials": tally.counts(), "best": best_of(tally.best_first), "clock": stopped(clock, now) if clock is not None else None}
     if len(tally.failed) > snapshot.spec.search.max_failed:
@@ -63,7 +69,7 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
         )
         return _ended("TooManyFailedTrials", message, fields)
     enough = _enough(snapshot, field, tally, clock, now)
-    if enough and not tally.pending:
+    if enough and not tally.pending and not any(is_pending(trial) for trial in tally.outside):
         if not tally.best_first:
             return _ended("NoScores", "Not one trial was scored, so there is nothing to choose from.", fields)
         return Step(verdicts=(Verdict("SearchComplete", "True", enough.reason, enough.message),), fields=fields)
@@ -86,6 +92,13 @@ def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
         fields | {"results": None},
         min((moment for moment in (slots.look_again, until) if moment), default=None),
     )
+
+
+def _tally(snapshot: Snapshot, field: Field) -> Tally:
+    searched = field.landscapes.trials(snapshot, field.landscapes.search)
+    trials = [trial for trial in searched if field.allows(trial)]
+    allowed = {trial.metadata.name for trial in trials}
+    return Tally(trials, [trial for trial in searched if trial.metadata.name not in allowed])
 
 
 def best_of(best_first: Sequence[MergeTrial]) -> Best | None:
@@ -113,7 +126,9 @@ def _enough(snapshot: Snapshot, field: Field, tally: Tally, clock: SearchClock |
         return Enough("TrialsDone", _all_done(len(tally.trials)))
     exhausted_with = snapshot.exhausted.get(field.landscapes.search)
     # With fewer trials than then, one that was given up or deleted has left its candidate to be tried again.
-    if (exhausted_with is not None and len(tally.trials) >= exhausted_with) or (tally.trials and not field.space.parameters):
+    if (exhausted_with is not None and len(tally.trials) + len(tally.outside) >= exhausted_with) or (
+        tally.trials and not field.space.parameters
+    ):
         return Enough("SpaceExhausted", "Every candidate of the space was tried.")
     stop = spec.stop
     if stop is not None and stop.without_improvement is not None:
@@ -187,7 +202,7 @@ def _request(snapshot: Snapshot, field: Field, tally: Tally) -> Request:
     numbers = [trial.spec.place for trial in snapshot.trials if trial.spec.landscape == field.landscapes.search]
     return Request(
         space=field.space,
-        finished=tuple(_finished(trial) for trial in tally.trials if not is_pending(trial)),
+        finished=tuple(_finished(trial) for trial in (*tally.trials, *tally.outside) if not is_pending(trial)),
         pending=tuple(plain_weights(trial.spec.weights) for trial in tally.pending),
         starts=start_points(
             field.space, trials=spec.search.trials, user=_user_points(spec), manual=_manual_points(spec), published=field.published

@@ -31,7 +31,7 @@ class DeltaCounts(Model):
 
 
 class TrialCounts(Model):
-    """How far the search is."""
+    """How far the search is, by the trials whose weights `search.space` allows."""
 
     total: Count = Field(description="Trials that were made.")
     succeeded: Count = Field(description="Trials that have a score.")

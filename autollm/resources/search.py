@@ -106,7 +106,10 @@ class Search(Model):
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed and results give the same candidates.")
     optimizer: Optimizer | None = Field(None, description="Absent: bayesian up to 12 weights, optuna's TPE above.")
-    space: Space = Field(default_factory=Space, description="The weights that may be chosen.")
+    space: Space = Field(
+        default_factory=Space,
+        description="The weights that may be chosen. After a change, trials outside it inform the search, and do not count or win.",
+    )
     start: Annotated[list[StartPoint], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None = Field(
         None, description="Your own candidates, tried early."
     )

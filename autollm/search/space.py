@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 
 from autollm.errors import InputError
 from autollm.resources import search as documents
+from autollm.search.limits import bounds_of, rule_of
 
 OLDEST = "oldest:deltas"
 """The parameter that scales the published weights of the oldest deltas; no delta or group can have this name."""
@@ -136,9 +136,9 @@ def build_space(
         InputError: Bounds leave nothing to choose, or a pattern's bounds contradict another's within a group.
     """
     ordered = sorted(dict.fromkeys(deltas), key=lambda name: name == ALL)
-    rules = {name: _rule_of(spec, name) for name in ordered}
+    rules = {name: rule_of(spec, name) for name in ordered}
     fixed = {name: float(rule.fixed) for name, rule in rules.items() if rule.fixed is not None}
-    bounds = {name: _bounds_of(spec, name, rule) for name, rule in rules.items() if name not in fixed}
+    bounds = {name: bounds_of(spec, name, rule) for name, rule in rules.items() if name not in fixed}
 
     groups: dict[str, list[str]] = {}
     for name in bounds:
@@ -162,27 +162,6 @@ def build_space(
         fixed[name] = _clip(0.0, bounds[name])
     free = tuple(sorted((p for p in parameters if p.members and p.low < p.high), key=lambda parameter: parameter.name))
     return Space(free, dict(sorted(fixed.items())))
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Say whether a delta selector, in which `*` and `?` stand for any text and any character, means this delta."""
-    return re.fullmatch("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern), name) is not None
-
-
-def _rule_of(spec: documents.Space, name: str) -> documents.DeltaSpace:
-    entries = [entry for entry in spec.deltas or [] if matches(entry.match, name)]
-    return entries[-1] if entries else documents.DeltaSpace(match="*")
-
-
-def _bounds_of(spec: documents.Space, name: str, rule: documents.DeltaSpace) -> tuple[float, float]:
-    low, high = float(spec.min if rule.min is None else rule.min), float(spec.max if rule.max is None else rule.max)
-    if low > high:
-        raise InputError(
-            f"search.space.deltas: the entry {rule.match} bounds the weight of {name} to min {low:g} and max {high:g}, "
-            "the other bound being that of search.space; give both min and max in the entry, min below max",
-            reason="EmptySpace",
-        )
-    return low, high
 
 
 def _equal_parameter(key: str, members: Sequence[str], bounds: Mapping[str, tuple[float, float]]) -> Parameter:

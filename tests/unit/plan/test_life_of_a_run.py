@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ from autollm.plan.actions import (
 from autollm.plan.landscape import OUTDATED, failure_of, is_pending
 from autollm.plan.plan import Plan
 from autollm.plan.step import Ended
+from autollm.resources.merge_trial import MergeTrial
 from autollm.resources.metadata import Failure
+from autollm.search import limits_of
 from support.runs import make_run
 from support.world import World
 
@@ -523,6 +526,48 @@ class TestChangedSpec:
         assert act(world).actions == ()
         world.settle()
         assert len([key for key in world.done if key in world.deltas]) == 2
+
+    @pytest.mark.parametrize(
+        "space",
+        [{"max": "0.1"}, {"deltas": [{"match": "*", "fixed": "0.25"}]}, {"deltas": [{"match": "*", "group": "g", "max": "0.3"}]}],
+    )
+    def test_another_space_is_searched_and_what_lies_outside_wins_no_more(self, space: dict[str, Any]) -> None:
+        search = {"trials": 6, "parallelism": 2, "items": 10}
+        world = until(World(make_run(search=search)), "SearchComplete")
+        finish_all(world)
+        tried = len(world.trials)
+        world.change(make_run(search=search | {"space": space}).spec)
+        assert world.settle().state.reason in ("Published", "NotPublished")
+        assert len(world.trials) > tried
+        limits = limits_of(world.run.spec.search.space, ["math/sft", "code/sft"])
+        status = world.run.status
+        assert status is not None
+        assert status.best is not None
+        assert status.trials is not None
+        chosen = [row.weights for row in status.results or [] if row.name.startswith(("auto", "finalist"))]
+        assert all(limits.allow(weights) for weights in (status.best.weights, *chosen))
+        inside = [one for one in world.trials.values() if one.spec.items == 10 and limits.allow(one.spec.weights)]
+        assert status.trials.total == len(inside)
+
+    def test_a_narrower_space_leaves_behind_what_failed_and_gives_up_what_is_under_way(self) -> None:
+        search = {"trials": 20, "parallelism": 2, "maxFailed": 2}
+        world = World(make_run(search=search))
+
+        def is_large(work: object) -> bool:
+            return isinstance(work, MergeTrial) and any(weight > Decimal("0.2") for weight in work.spec.weights.values())
+
+        world.fails = lambda work: Failure(reason="NonFinite", message="NaN.") if is_large(work) else None
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("False", "TooManyFailedTrials")
+        world.change(make_run(search=search | {"maxFailed": 20}).spec)
+        act(world)
+        under_way = [trial for trial in world.trials.values() if is_pending(trial) and is_large(trial)]
+        assert under_way
+        world.change(make_run(search=search | {"space": {"max": "0.2"}}).spec)
+        given_up = [action.name for action in act(world).actions if isinstance(action, FailTrial)]
+        assert given_up == [trial.metadata.name for trial in under_way]
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TrialsDone")
 
     def test_more_evaluators_join_in(self) -> None:
         world = until(World(make_run(search={"trials": 9})), "DeltasReady")

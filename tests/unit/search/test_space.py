@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autollm.errors import InputError
+from autollm.plan.weights import exact_weights
 from autollm.resources.search import Space as SpaceSpec
 from autollm.search import OLDEST, Space, build_space
-from autollm.search.space import matches
+from autollm.search.limits import Limits, limits_of, matches
 
 DELTAS = ["math/sft", "math/dpo", "code/sft", "chat"]
 
@@ -54,6 +55,23 @@ def test_a_group_is_one_parameter_within_the_bounds_of_all_its_members() -> None
     group = next(p for p in space.parameters if p.name == "group:maths")
     assert (group.low, group.high, group.members) == (0.0, 0.5, (("math/dpo", 1.0), ("math/sft", 1.0)))
     assert space.expand((0.0, 0.0, 0.3)) == {"chat": 0.0, "code/sft": 0.0, "math/dpo": 0.3, "math/sft": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("spec", "weights", "allowed"),
+    [
+        ({}, {"math/sft": "1.5"}, True),
+        ({"max": "0.1"}, {"math/sft": "0.1001"}, False),
+        ({"min": "0.1"}, {"math/sft": "0.2"}, False),  # the others have weight 0
+        ({"deltas": [{"match": "*", "fixed": "0.2"}, {"match": "math/*"}]}, {"chat": "0.2", "code/sft": "0.2", "math/sft": "1"}, True),
+        ({"deltas": [{"match": "chat", "fixed": "0.2"}]}, {"chat": "0.3"}, False),
+        ({"deltas": [{"match": "math/*", "group": "maths"}]}, {"math/sft": "0.3", "math/dpo": "0.3", "chat": "1"}, True),
+        ({"deltas": [{"match": "math/*", "group": "maths"}]}, {"math/sft": "0.3"}, False),
+    ],
+)
+def test_limits(spec: dict[str, Any], weights: dict[str, str], allowed: bool) -> None:
+    decimals = {name: Decimal(weight) for name, weight in weights.items()}
+    assert limits_of(SpaceSpec.parse(spec), DELTAS).allow(decimals) is allowed
 
 
 def test_a_group_may_have_the_name_of_a_delta() -> None:
@@ -106,8 +124,8 @@ decimals = st.decimals(min_value=-10, max_value=10, places=3)
 
 
 @st.composite
-def spaces(draw: st.DrawFn) -> Space:
-    """Any space that can be built: own bounds, fixed weights, groups, and the oldest at their published weights."""
+def documents(draw: st.DrawFn) -> tuple[Space, Limits]:
+    """Any space that can be built, with its limits: own bounds, fixed weights, groups, and the oldest at their published weights."""
     names = draw(st.lists(st.sampled_from([f"s{index}/sft" for index in range(8)]), min_size=1, unique=True))
     entries: list[dict[str, object]] = []
     for name in draw(st.lists(st.sampled_from(names), unique=True)):
@@ -117,15 +135,16 @@ def spaces(draw: st.DrawFn) -> Space:
         entries.append({"match": name, **(settings if kind != "group" else {"group": draw(st.sampled_from(["a", "b"]))})})
     spec = SpaceSpec.model_validate({"min": Decimal("-0.5"), "max": Decimal("1.5"), "deltas": entries})
     published = draw(st.dictionaries(st.sampled_from(names), st.floats(-10, 10).map(lambda value: round(value, 8))))
-    return build_space(spec, names, max_deltas=draw(st.integers(1, 8)), published=published)
+    return build_space(spec, names, max_deltas=draw(st.integers(1, 8)), published=published), limits_of(spec, names)
 
 
-@given(spaces(), st.data())
-def test_expanded_points_stay_within_bounds_and_project_back_to_themselves(space: Space, data: st.DataObject) -> None:
+@given(documents(), st.data())
+def test_expanded_points_stay_within_bounds_and_project_back_to_themselves(document: tuple[Space, Limits], data: st.DataObject) -> None:
+    space, limits = document
     unit = [data.draw(st.floats(0, 1)) for _ in space.parameters]
     weights = space.expand([p.low + (p.high - p.low) * share for p, share in zip(space.parameters, unit, strict=True)])
     assert tuple(weights) == space.names
-    assert all(-10 <= weight <= 10 for weight in weights.values())
+    assert limits.allow(exact_weights(weights))
     point = space.project(weights)
     assert all(p.low <= value <= p.high for p, value in zip(space.parameters, point, strict=True))
     assert space.expand(point) == weights
@@ -133,8 +152,9 @@ def test_expanded_points_stay_within_bounds_and_project_back_to_themselves(space
     assert space.spans(weights)
 
 
-@given(spaces(), st.dictionaries(st.sampled_from([f"s{index}/sft" for index in range(8)]), st.floats(-10, 10)))
-def test_any_weights_project_into_the_space_once_and_for_all(space: Space, weights: dict[str, float]) -> None:
+@given(documents(), st.dictionaries(st.sampled_from([f"s{index}/sft" for index in range(8)]), st.floats(-10, 10)))
+def test_any_weights_project_into_the_space_once_and_for_all(document: tuple[Space, Limits], weights: dict[str, float]) -> None:
+    space, _ = document
     point = space.project(weights)
     assert all(p.low <= value <= p.high for p, value in zip(space.parameters, point, strict=True))
     assert space.project(space.expand(point)) == point

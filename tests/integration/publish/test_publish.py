@@ -359,7 +359,7 @@ def test_a_pin_moves_latest_back_and_reports_what_it_holds(place: Place) -> None
     pointer = read_pointer(place.store)
     assert pointer is not None
     assert pointer[0].revision == "r1"
-    assert place.heard.revisions[-1] == first
+    assert place.heard.revisions[-1] == first.model_copy(update={"task": "pin"})
 
 
 def test_asked_to_stop_before_its_report_it_leaves_that_to_the_next_attempt(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from autollm.contract.folder import ObjectFolder
 from autollm.errors import InputError
 from autollm.plan.landscape import is_superseded
+from autollm.plan.names import with_present_names
 from autollm.plan.revisions import latest_revision
 from autollm.plan.trainings import planned_trainings
 from autollm.plan.weights import normal
@@ -17,6 +18,7 @@ from autollm.resources import AutoLLMRun, DeltaTraining, MergeTrial
 from autollm.resources.facts import PublishedRevision
 from autollm.resources.metadata import Condition
 from autollm.resources.run_status import ResultRow, RunStatus
+from autollm.search import limits_of
 
 BASE, WINNER, PUBLISHED = "base", "auto", "published"
 
@@ -74,7 +76,10 @@ class RunState:
 
     @property
     def search_trials(self) -> list[MergeTrial]:
-        """The trials of the newest search by number; finalists that were scored again on all items are not among them."""
+        """The trials of the newest search by number, as its counts have them.
+
+        Finalists that were scored again on all items are not among them, nor are candidates that the document's space no longer allows.
+        """
         found = [trial for trial in self.trials if trial.spec.split == "Search" and not trial.spec.by_hand and not is_superseded(trial)]
         prepared, sample = self.status.prepared, self.run.spec.search.items
         items = sample if prepared is not None and sample is not None and sample < prepared.search.count else None
@@ -82,7 +87,10 @@ class RunState:
         newest = max(searched, key=lambda trial: (trial.metadata.creation_timestamp or "", trial.spec.place), default=None)
         if newest is None:
             return []
-        return sorted((trial for trial in searched if trial.spec.landscape == newest.spec.landscape), key=lambda trial: trial.spec.place)
+        spec = with_present_names(self.run.spec, prepared) if prepared is not None else self.run.spec
+        limits = limits_of(spec.search.space, list(newest.spec.weights))
+        counted = (trial for trial in searched if trial.spec.landscape == newest.spec.landscape and limits.allow(trial.spec.weights))
+        return sorted(counted, key=lambda trial: trial.spec.place)
 
     def test_trial(self, row: ResultRow) -> MergeTrial | None:
         """Return the trial that gave a row its test score."""

@@ -68,6 +68,17 @@ def test_trials_that_a_change_gave_up_are_left_out(finished: Path) -> None:
     assert [trial.spec.number for trial in changed.search_trials] == [*range(3), *range(4, 24)]
 
 
+def test_trials_that_the_space_does_not_allow_any_more_are_left_out(finished: Path) -> None:
+    state = read_state(finished)
+    search = state.run.spec.search
+    narrower = search.model_copy(update={"space": search.space.model_copy(update={"max": Decimal("0.5")})})
+    changed = dataclasses.replace(
+        state, run=state.run.model_copy(update={"spec": state.run.spec.model_copy(update={"search": narrower})})
+    ).search_trials
+    assert 0 < len(changed) < 24
+    assert all(weight <= Decimal("0.5") for trial in changed for weight in trial.spec.weights.values())
+
+
 def test_of_two_trainings_of_one_name_the_one_that_the_prepared_data_ask_for_is_current(finished: Path) -> None:
     state = read_state(finished)
     current = state.current_trainings[0]

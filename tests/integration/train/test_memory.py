@@ -60,8 +60,9 @@ def test_the_micro_batch_is_halved_and_the_delta_stays_the_same(
     said = [record.getMessage() for record in caplog.records if "out of memory" in record.getMessage()]
     assert 1 <= len(said) <= 3
     assert "at the same batch size" in said[0]
+    # As vectors: Adam makes single numbers whose gradient is nearly zero follow the noise.
     for name, change in factors(bench, task.spec.key, task.spec.model.digest).items():
-        torch.testing.assert_close(change, expected[name], rtol=1e-3, atol=1e-6)
+        assert (change - expected[name]).norm() < 1e-3 * expected[name].norm(), name
 
 
 def test_a_single_record_that_does_not_fit_is_an_error_with_a_remedy(

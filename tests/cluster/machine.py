@@ -71,13 +71,25 @@ class Machine:
             self.inside.processes.kill(name)
         wait_until(self._kill_containers, f"containers of {self.name} still run")
 
+    def has_pending(self, pod: Mapping[str, Any], number: signal.Signals) -> bool:
+        """Say whether a signal waits for a process of a pod's containers that was stopped, see `ShdPnd` in proc(5)."""
+        masks = [
+            int(line.split()[1], 16)
+            for pid in self._processes_of(pod)
+            for line in _text(Path(f"/proc/{pid}/status")).splitlines()
+            if line.startswith("ShdPnd:")
+        ]
+        return any(mask & 1 << number - 1 for mask in masks)
+
     def signal(self, pod: Mapping[str, Any], number: signal.Signals) -> None:
         """Send a signal to all processes of a pod's containers: SIGKILL is what the kernel does, with SIGSTOP its work stands still."""
-        for container in pod["status"]["containerStatuses"]:
-            name = container["containerID"].partition("://")[2]
-            for pid in self._processes(f"{name}/cgroup.procs"):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
+        for pid in self._processes_of(pod):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _processes_of(self, pod: Mapping[str, Any]) -> set[int]:
+        names = [container["containerID"].partition("://")[2] for container in pod["status"]["containerStatuses"]]
+        return {pid for name in names for pid in self._processes(f"{name}/cgroup.procs")}
 
     def _kill_containers(self) -> bool:
         """Kill the containers, and what containerd runs each by, which would outlive it; say whether none was left."""

@@ -60,6 +60,10 @@ class Processes:
         process = self._running.pop(name)
         _signal(process, signal.SIGKILL)
         process.wait()
+        # What a command is run by ends before the program itself, which holds its port until it is gone.
+        end = time.monotonic() + _STOP_SECONDS
+        while _lives(process) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End all of them, kindly first, but for an API server: it would wait for those who watch."""
@@ -86,6 +90,15 @@ class Processes:
     def log(self, name: str) -> Path:
         """The file with a program's output."""
         return self.folder / f"{name}.log"
+
+
+def _lives(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether any process of a program's group is left."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -25,7 +25,8 @@ def test_the_quickstart_in_short(tmp_path: Path) -> None:
     spec["artifacts"]["uri"] = "artifacts"
     for method in spec["training"]["methods"]:
         next(value for key, value in method.items() if key in {"sft", "dpo"})["maxSteps"] = 2
-    spec["search"] |= {"trials": 6, "items": 24, "stop": {"withoutImprovement": 6}}
+    spec["search"] |= {"trials": 4, "items": 24, "finalists": 1, "stop": {"withoutImprovement": 4}}
+    next(metric for metric in spec["evaluation"]["metrics"] if "match" in metric)["match"]["maxTokens"] = 16
     (tmp_path / "run.yaml").write_text(json.dumps(document))
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command("run", "run.yaml"), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

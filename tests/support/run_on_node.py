@@ -98,9 +98,9 @@ class RunOnNode:
 
         def all_stand() -> bool:
             for training in self.trainings():
-                if training not in caught and self.step(training) > 0:
-                    caught[training] = self._trainer_of(training)
-                    self.signal([caught[training]], signal.SIGSTOP)
+                if training not in caught and self.step(training) > 0 and (trainer := self._trainer_of(training)) is not None:
+                    caught[training] = trainer
+                    self.signal([trainer], signal.SIGSTOP)
             return len(caught) == size
 
         self.until(all_stand, "nothing is trained")
@@ -128,6 +128,10 @@ class RunOnNode:
         for pod in pods:
             self.place.node.machine.signal(pod, number)
 
+    def is_asked_to_end(self, pod: dict[str, Any]) -> bool:
+        """Say whether SIGTERM waits for what runs in a pod, which stands still."""
+        return self.place.node.machine.has_pending(pod, signal.SIGTERM)
+
     def evict(self, pod: dict[str, Any], **options: int) -> None:
         """Ask for a pod to be evicted, as `kubectl drain` does; the options are those of a deletion."""
         name = pod["metadata"]["name"]
@@ -139,9 +143,9 @@ class RunOnNode:
         children = self.seen.children("deltatrainings")
         return {child["metadata"]["name"]: child for child in children if child["metadata"]["ownerReferences"][0]["name"] == self.name}
 
-    def _trainer_of(self, training: str) -> dict[str, Any]:
+    def _trainer_of(self, training: str) -> dict[str, Any] | None:
         jobs = [job["metadata"]["name"] for job in self.seen.jobs("train") if job["metadata"]["ownerReferences"][0]["name"] == training]
-        return next(pod for pod in self.pods("train") if pod["metadata"]["labels"][_JOB] in jobs)
+        return next((pod for pod in self.pods("train") if pod["metadata"]["labels"][_JOB] in jobs), None)
 
     def _scored(self) -> Counter[int]:
         return Counter(int(trial["spec"]["slot"]) for trial in self._trials() if "score" in trial.get("status", {}))

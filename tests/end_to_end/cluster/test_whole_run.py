@@ -11,7 +11,7 @@ from cluster.node import Node
 from cluster.store import Store
 from cluster.waiting import wait_until
 from support.cluster_place import Place, load_with_transformers, make_place
-from support.prometheus import prometheus
+from support.prometheus import Prometheus, prometheus
 from support.tiny_run import write_tiny_run
 from support.versitygw import KEYS
 
@@ -67,12 +67,16 @@ def test_prometheus_sees_what_the_status_says(place: Place, tmp_path: Path) -> N
         place.node.cluster.kubectl("get", "pods", "-n", place.namespace, "-l", "app.kubernetes.io/name=autollm", "-o", "json")
     )
     port = place.node.sandbox.forward(8080, pods["items"][0]["status"]["podIP"])
-    best = place.run("tiny")["status"]["best"]["score"]
+    best = float(place.run("tiny")["status"]["best"]["score"])
     with prometheus(tmp_path, targets=[f"127.0.0.1:{port}"]) as server:
-        wait_until(lambda: bool(server.query("autollm_run_best_score")), "Prometheus has no score")
-        ((labels, score),) = server.query("autollm_run_best_score")
-    assert (labels["namespace"], labels["run"]) == (place.namespace, "tiny")
-    assert score == pytest.approx(float(best))
+        wait_until(
+            lambda: _told(server) == [(place.namespace, "tiny", pytest.approx(best))],
+            f"Prometheus does not say that {best} is the best score",
+        )
+
+
+def _told(server: Prometheus) -> list[tuple[str, str, float]]:
+    return [(labels["namespace"], labels["run"], score) for labels, score in server.query("autollm_run_best_score")]
 
 
 def test_a_deleted_run_takes_its_children_along_and_leaves_its_models(place: Place) -> None:

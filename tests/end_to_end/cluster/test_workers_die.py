@@ -21,6 +21,9 @@ pytestmark = pytest.mark.timeout(1800)
 TOO_SMALL = {"resources": {"requests": {"memory": "48Mi"}, "limits": {"memory": "48Mi"}}}
 """The worker's libraries alone take more."""
 
+TRIALS = 100
+"""Enough that evaluators are in the middle of them whenever they are looked for."""
+
 ONCE, NEVER = {"retries": 1}, {"retries": 0}
 EVICTED = "EvictionByEvictionAPI"
 
@@ -29,16 +32,17 @@ def test_trainings_and_trials_outlive_the_pods_that_do_them(tiny_place: Place) -
     """Memory is too small for the trainings; one is killed and one drained, then the evaluators drained and the operator killed."""
     run = RunOnNode(tiny_place, "faults")
     with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
-        run.apply(40, train=NEVER | TOO_SMALL)
+        run.apply(TRIALS, train=NEVER | TOO_SMALL)
         assert "workers.train.resources.limits.memory" in run.until_stalled("TrainingFailed")
         run.until(lambda: len(ends.of(run.name, "train")) == 2, "not both trainings have failed")
         failed = ends.of(run.name, "train")
         assert {(end.exit_code, end.because) for end in failed} == {(ExitCode.KILLED, "OOMKilled")}
 
         # A pod that is drained takes up no retry.
-        run.apply(40, train=ONCE, evaluate=NEVER)
+        run.apply(TRIALS, train=ONCE, evaluate=NEVER)
         (_, trainer), (drained, leaver) = run.catch_trainings(2).items()
         run.evict(leaver)
+        run.until(lambda: run.is_asked_to_end(leaver), "the kubelet does not end it")
         run.signal([leaver], signal.SIGCONT)
         run.signal([trainer], signal.SIGKILL)
         run.until(lambda: ExitCode.STOPPED in ends.codes(run.name, "train"), "none has saved and stopped")
@@ -55,7 +59,7 @@ def test_trainings_and_trials_outlive_the_pods_that_do_them(tiny_place: Place) -
         run.evict(hung, gracePeriodSeconds=1)  # as the operator does with one that hangs
         kill_operator(tiny_place, run)
         run.signal([stopped], signal.SIGCONT)
-        run.wait_published(trials=40)
+        run.wait_published(trials=TRIALS)
 
         assert finished.items() <= run.finished().items()
         trained = Counter((end.exit_code, end.because, end.disruption) for end in ends.of(run.name, "train") if end not in failed)
@@ -82,7 +86,7 @@ def test_evaluators_get_the_memory_that_the_run_says_they_lack(tiny_place: Place
 def test_work_outlives_a_store_that_hangs_is_away_or_takes_no_writes(tiny_place: Place) -> None:
     run = RunOnNode(tiny_place, "store", learning_rate="3e-3")
     with PodEnds(tiny_place.node.cluster.admin, tiny_place.namespace) as ends:
-        run.apply(16)
+        run.apply(TRIALS)
         refuse_writes(run, ends, "train", [*run.catch_trainings(2).values()])
         for fault in (hanging, away):
             evaluators = run.catch_evaluators(2)
@@ -93,7 +97,7 @@ def test_work_outlives_a_store_that_hangs_is_away_or_takes_no_writes(tiny_place:
         assert not ends.of(run.name, "evaluate"), "an evaluator did not wait"
         finished = run.finished()
         refuse_writes(run, ends, "evaluate", evaluators)
-        run.wait_published(trials=16)
+        run.wait_published(trials=TRIALS)
 
         assert finished.items() <= run.finished().items()
         assert Counter(ends.codes(run.name, "train"))[ExitCode.DONE] == 2
@@ -118,14 +122,15 @@ def refuse_writes(run: RunOnNode, ends: PodEnds, task: str, pods: list[dict[str,
 def kill_operator(place: Place, run: RunOnNode) -> None:
     """Kill the operator in its pod and wait for the one that the kubelet starts in its place."""
 
+    def container() -> dict[str, Any]:
+        (status,) = operator()["status"]["containerStatuses"]
+        return dict(status)
+
     def operator() -> dict[str, Any]:
         found = place.node.cluster.kubectl("get", "pods", "-n", place.namespace, "-l", "app.kubernetes.io/name=autollm", "-o", "json")
         pod: dict[str, Any] = json.loads(found)["items"][0]
         return pod
 
-    def is_back() -> bool:
-        (container,) = operator()["status"]["containerStatuses"]
-        return bool(container["restartCount"] == 1 and container["ready"])
-
+    before = container()["restartCount"]
     run.signal([operator()], signal.SIGKILL)
-    run.until(is_back, "the operator is not back")
+    run.until(lambda: container()["restartCount"] > before and container()["ready"], "the operator is not back")

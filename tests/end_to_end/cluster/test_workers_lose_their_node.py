@@ -13,7 +13,7 @@ from support.run_on_node import RunOnNode
 
 pytestmark = pytest.mark.timeout(1800)
 
-TRIALS = 60
+TRIALS = 100
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 """By this taint an administrator vouches that nothing runs on a machine any more."""
 

@@ -159,6 +159,7 @@ def test_a_cut_watch_goes_on_where_it_was(eye: Eye, proxy: Proxy, api: Kubernete
     proxy.cut(lambda asked: asked.watches)
     api.create(RUNS, run_document(namespace))
     until(lambda: eye.cache.run(key(namespace)))
+    until(lambda: len(proxy.requests(watches=True, plural="autollmruns")) > 1)
     assert len(proxy.requests(watches=True, plural="autollmruns")) == 2
     assert [asked.query["limit"] for asked in proxy.requests(watches=False, plural="autollmruns")].count("500") == 1
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,6 @@ import pytest
 
 from autollm.contract.exit_codes import ExitCode
 from autollm.errors import InputError
-from autollm_runtime.cli import main
 from support.preparing import Preparer, write_rows
 from support.versitygw import S3Server
 
@@ -133,10 +134,9 @@ def test_the_worker_ends_with_bad_input_and_says_why(preparer: Preparer, tmp_pat
     task = preparer.task(preparer.spec([{"name": "math", "uri": str(tmp_path / "math.jsonl")}]))
     (tmp_path / "task.json").write_text(json.dumps(task.document()))
     arguments = ["prepare", "--task", "task.json", "--objects", "objects", "--termination", "termination.json"]
-    code = main(
-        [argument if argument.startswith("-") or index == 0 else str(tmp_path / argument) for index, argument in enumerate(arguments)]
-    )
-    assert code == ExitCode.BAD_INPUT
+    program = Path(sys.executable).with_name("autollm-runtime")
+    ended = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == ExitCode.BAD_INPUT, ended.stderr
     termination = json.loads((tmp_path / "termination.json").read_bytes())
     assert termination["reason"] == "TruncatedFile"
     assert "line 60" in termination["message"]

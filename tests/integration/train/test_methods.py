@@ -124,7 +124,7 @@ def test_dpo_is_its_formula_and_starts_at_ln_2(bench: Bench, adapter: dict[str, 
 @pytest.mark.parametrize(("kind", "records"), [("sft", sums(11)), ("dpo", preferences(11)), ("pretrain", documents(11))])
 @pytest.mark.parametrize("adapter", [None, FULL])
 def test_the_micro_batch_does_not_change_the_delta(bench: Bench, kind: str, records: list[Record], adapter: dict[str, Any] | None) -> None:
-    task = bench.task(records, {kind: {"batchSize": 4, "epochs": 2, "learningRate": "1e-3"}}, adapter=adapter)
+    task = bench.task(records, {kind: {"batchSize": 4, "learningRate": "1e-3"}}, adapter=adapter)
     found = []
     for micro in (MicroBatches(1), MicroBatches(100), MicroBatches(100, recompute=True), MicroBatches(10_000)):
         train(bench, task, micro=micro)

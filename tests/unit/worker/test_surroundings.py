@@ -15,10 +15,10 @@ NOBODY = 1_234_567_890
 
 
 @pytest.fixture
-def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user whom /etc/passwd does not know, as containers have it."""
-    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME"):
-        monkeypatch.delenv(name, raising=False)
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom /etc/passwd does not know, as containers have it; the folder of the test is made before."""
+    absent = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME")
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in absent})
     monkeypatch.setattr(os, "getuid", lambda: NOBODY)
     monkeypatch.setattr(tempfile, "tempdir", None)
 

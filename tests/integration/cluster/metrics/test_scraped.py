@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from support.simulated_pods import Ending, SimulatedPods
 SECONDS = {"train": 10.0, "trial": 0.3}
 QUERIES = [query for section in SECTIONS for panel in section.panels for query in panel.queries]
 RECORDED = re.findall(r"record: (\S+)", RULES.read_text())
+AT_WORK = re.compile(r'autollm_run_gpus\{|autollm_run_jobs\{.*state="(?:running|waiting)"')
 FROM_RUNS = re.compile(r"autollm_(?:run|trial|reused)\w*\{")
 
 
@@ -45,6 +46,10 @@ class Watched:
         """Return the names of the run's series that Prometheus knows of now."""
         of_run = f'{{namespace="{self.run.namespace}", run="{self.run.name}"}}'
         return sorted({labels.get("__name__", "") for labels, _ in self.server.query(of_run)})
+
+    def until_told(self, query: str, holds: Callable[[list[tuple[Mapping[str, str], float]]], bool]) -> None:
+        """Wait until Prometheus answers a query as it should; for a moment after a scrape that failed, it knows nothing."""
+        wait_until(lambda: holds(self.server.query(query)), f"{query} gives {self.server.query(query)}", seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -102,22 +107,22 @@ def test_no_alert_stays_pending_once_a_run_has_gone_well(watched: Watched) -> No
 
 
 def test_the_namespace_is_the_runs_own(watched: Watched) -> None:
-    assert {labels["namespace"] for labels, _ in watched.server.query("autollm_run_info")} == {watched.run.namespace}
+    watched.until_told("autollm_run_info", lambda found: {labels["namespace"] for labels, _ in found} == {watched.run.namespace})
     assert watched.server.query('{exported_namespace!=""}') == []
 
 
 def test_the_numbers_are_those_of_the_status(watched: Watched) -> None:
     status, of_run = watched.run.status(), f'{{run="{watched.run.name}"}}'
-    assert [value for _, value in watched.server.query(f"autollm_run_best_score{of_run}")] == [float(status["best"]["score"])]
-    weights = {labels["delta"]: value for labels, value in watched.server.query(f"autollm_run_weight{of_run}")}
-    assert weights == {name: float(weight) for name, weight in status["best"]["weights"].items()}
-    tested = {labels["row"]: value for labels, value in watched.server.query(f"autollm_run_test_score{of_run}")}
-    assert tested == {row["name"]: float(row["test"]["score"]) for row in status["results"] if "test" in row}
+    watched.until_told(f"autollm_run_best_score{of_run}", lambda found: [value for _, value in found] == [float(status["best"]["score"])])
+    weights = {name: float(weight) for name, weight in status["best"]["weights"].items()}
+    watched.until_told(f"autollm_run_weight{of_run}", lambda found: {labels["delta"]: value for labels, value in found} == weights)
+    tested = {row["name"]: float(row["test"]["score"]) for row in status["results"] if "test" in row}
+    watched.until_told(f"autollm_run_test_score{of_run}", lambda found: {labels["row"]: value for labels, value in found} == tested)
 
 
 def test_an_operator_that_was_killed_tells_the_same_when_it_is_back(watched: Watched) -> None:
     # The run has its revision a moment before the Job that published it has ended.
-    wait_until(lambda: not any(line.startswith("autollm_run_gpus{") for line in watched.series()), "a Job still runs")
+    wait_until(lambda: not any(AT_WORK.match(line) for line in watched.series()), "a Job still runs")
     before = watched.series()
     assert len(before) > 50
     watched.operator.kill()
@@ -129,5 +134,5 @@ def test_an_operator_that_was_killed_tells_the_same_when_it_is_back(watched: Wat
 def test_a_deleted_run_leaves_no_series(watched: Watched) -> None:
     wait_until(lambda: bool(watched.known()), "the run is not scraped")
     watched.run.delete()
-    wait_until(lambda: not watched.known(), f"series are left of a run that is gone: {watched.known()}", seconds=60)
-    assert watched.series() == []
+    wait_until(lambda: not watched.series(), f"series are left of a run that is gone: {watched.series()}", seconds=60)
+    wait_until(lambda: not watched.known(), f"Prometheus knows of a run that is gone: {watched.known()}", seconds=60)

@@ -17,6 +17,9 @@ from autollm.contract.tasks import EvaluateTask
 from cluster.waiting import wait_until
 from support.evaluation import Landscape, make_landscape
 
+LONG = 480
+"""Seconds within which a worker comes about that imports PyTorch, however busy the machine is."""
+
 if TYPE_CHECKING:
     from cluster.cluster import Cluster
 
@@ -66,11 +69,11 @@ def test_a_slot_of_a_real_evaluator(cluster: Cluster, run: dict[str, Any], creat
         return "conditions" in status(name)
 
     with evaluator(cluster, landscape.task, run, tmp_path, **{pod.COMPLETION_INDEX: "1"}) as process:
-        wait_until(lambda: has_ended("first"), "the first trial is not scored", seconds=120)
+        wait_until(lambda: has_ended("first"), "the first trial is not scored", seconds=LONG)
         create("MergeTrial", "second", spec_of(landscape, "second", {}, slot=1) | {"number": 1})
-        wait_until(lambda: has_ended("second"), "the second trial is not scored", seconds=60)
+        wait_until(lambda: has_ended("second"), "the second trial is not scored", seconds=LONG)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 143
+        assert process.wait(LONG) == 143
     assert 0 < float(status("first")["score"]) < 1
     assert status("first")["results"].endswith("trials/support-bot/first.jsonl")
     assert status("second")["conditions"][0]["reason"] == "Scored"
@@ -83,7 +86,7 @@ def test_a_trial_made_by_hand_is_scored_and_the_worker_ends(cluster: Cluster, ru
     trial = create("MergeTrial", "mine", {"run": RUN, "split": "Test", "weights": {"code/sft": "0.25"}}, owned=False)
     task = landscape.task.model_copy(update={"trial": "mine"})
     with evaluator(cluster, task, trial, tmp_path) as process:
-        assert process.wait(120) == 0, (tmp_path / "log").read_text()
+        assert process.wait(LONG) == 0, (tmp_path / "log").read_text()
     path = f"/apis/autollm.dev/v1alpha1/namespaces/{run['metadata']['namespace']}/mergetrials/mine"
     status = cluster.admin.expect("GET", path)["status"]
     assert status["items"] == 9

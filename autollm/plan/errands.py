@@ -9,6 +9,7 @@ from autollm.contract.digests import digest_document, short
 from autollm.contract.tasks import EvaluateTask, PinTask, PrepareTask, PublishTask, TrainTask
 from autollm.plan.actions import Action, EnsureTask
 from autollm.plan.snapshot import TaskState
+from autollm.resources.facts import Prepared, PublishedRevision
 from autollm.resources.metadata import Failure
 
 REPORT_GRACE = timedelta(minutes=1)
@@ -33,6 +34,14 @@ def task_id(owner: str, kind: str, *determined_by: object) -> str:
     """Return the id of a task of a run, a training or a trial: at most 60 characters, a DNS label, the same for the same work."""
     label = owner[:40].replace(".", "-").rstrip("-")
     return f"{label}-{kind.lower()}-{short(digest_document({'kind': kind, 'by': list(determined_by)}), 10)}"
+
+
+def turn(report: Prepared | PublishedRevision | None, generation: int) -> str | int | None:
+    """Return what makes the id of a task another than those of all that have reported: which one did last, of this kind of report.
+
+    Where that is not known, because the workers' image is of a version that does not say it, the generation stands for it.
+    """
+    return None if report is None else report.task or generation
 
 
 def errand(task: PrepareTask | TrainTask | EvaluateTask | PublishTask | PinTask, state: TaskState | None, now: datetime) -> Errand:

@@ -8,7 +8,7 @@ from autollm.contract.digests import digest_document
 from autollm.contract.keys import PREPARE_VERSION
 from autollm.contract.tasks import PrepareTask
 from autollm.plan.conditions import decided_since
-from autollm.plan.errands import ending, errand, task_id
+from autollm.plan.errands import ending, errand, task_id, turn
 from autollm.plan.snapshot import Snapshot
 from autollm.plan.step import Ended, Step, Verdict, Working
 from autollm.plan.waiting import Wait, with_waits
@@ -42,13 +42,13 @@ def prepare(snapshot: Snapshot, now: datetime) -> Step:
         )
         verdict = Verdict("DataReady", "True", "Prepared", message)
         since = decided_since(status.conditions if status is not None else None, verdict.type, now)
-        done = ending(snapshot.task(prepared.task), since, now)
+        done = ending(snapshot.task(prepared.task or ""), since, now)
         fields = {"model": prepared.model, "data": counts}
         return Step(verdicts=(verdict,), tasks=done.tasks, fields=fields, look_again=done.look_again)
     last = status.prepared if status is not None else None
     key = prepare_key(snapshot.spec, snapshot.seen)
-    # Whose report it replaces is part of the id: what is asked may go back to what it was, for which a task has reported before.
-    name = task_id(snapshot.name, "Prepare", key, last.task if last is not None else "")
+    # What is asked may go back to what it was, for which a task has reported before. By the GPUs it chooses the number format.
+    name = task_id(snapshot.name, "Prepare", key, turn(last, snapshot.run.metadata.generation), snapshot.spec.workers.compute_on_gpus)
     doing = errand(_task(snapshot, name, key), snapshot.task(name), now)
     if doing.failure is not None:
         failed = doing.failure

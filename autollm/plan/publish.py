@@ -7,7 +7,7 @@ from datetime import datetime
 
 from autollm.contract.tasks import MergedDelta, PinTask, PublishTask
 from autollm.plan.conditions import decided_since
-from autollm.plan.errands import Errand, ending, errand, task_id
+from autollm.plan.errands import Errand, ending, errand, task_id, turn
 from autollm.plan.field import Field
 from autollm.plan.gate import Gate
 from autollm.plan.revisions import consists_of, latest_revision
@@ -30,7 +30,7 @@ def pin(snapshot: Snapshot, now: datetime) -> Step:
         done = _ending(snapshot, now)
         return Step(verdicts=(_pinned(wanted),), tasks=done.tasks, look_again=done.look_again)
     as_of = status.prepared.key if status and status.prepared else None
-    name = task_id(snapshot.name, "Pin", wanted, as_of, _last(snapshot))
+    name = task_id(snapshot.name, "Pin", wanted, as_of, _turn(snapshot))
     task = PinTask(id=name, run=snapshot.name, revision=wanted, artifacts=snapshot.spec.artifacts, as_of=as_of)
     return _pursued(errand(task, snapshot.task(name), now), "Pinning", f"publish.pin: `latest` is moved to {wanted}.", name)
 
@@ -53,7 +53,7 @@ def publish(snapshot: Snapshot, field: Field, gate: Gate, winner: MergeTrial, re
     merged = {field.deltas[name]: weight for name, weight in kept.items()}
     replaces = latest.revision if latest is not None else None
     keep = spec.artifacts.keep.document() if spec.artifacts.keep is not None else None
-    name = task_id(snapshot.name, "Publish", merged, field.prepared.key, replaces, keep, _last(snapshot))
+    name = task_id(snapshot.name, "Publish", merged, field.prepared.key, replaces, keep, _turn(snapshot))
     task = PublishTask(
         id=name,
         run=snapshot.name,
@@ -76,13 +76,13 @@ def _ending(snapshot: Snapshot, now: datetime) -> Errand:
     """Return what is to be done about the task that has reported what `latest` points to."""
     status = snapshot.run.status
     since = decided_since(status.conditions if status is not None else None, "Published", now)
-    return ending(snapshot.task(_last(snapshot)), since, now)
+    reported = status.published.task if status is not None and status.published is not None else None
+    return ending(snapshot.task(reported or ""), since, now)
 
 
-def _last(snapshot: Snapshot) -> str:
-    """Return the task that reported last what `latest` points to; one that is asked for after it has another id than all before."""
+def _turn(snapshot: Snapshot) -> str | int | None:
     status = snapshot.run.status
-    return status.published.task if status is not None and status.published is not None else ""
+    return turn(status.published if status is not None else None, snapshot.run.metadata.generation)
 
 
 def _pinned(revision: str) -> Verdict:

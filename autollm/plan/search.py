@@ -59,7 +59,7 @@ class Tally:
 def search(snapshot: Snapshot, field: Field, now: datetime) -> Step:
     """Have candidates scored on the search split."""
     tally = _tally(snapshot, field)
-    clock = _clock(snapshot, field.landscapes.search, tally, now)
+    clock = _clock(snapshot, field, tally, now)
     fields = {"trials": tally.counts(), "best": best_of(tally.best_first), "clock": stopped(clock, now) if clock is not None else None}
     if len(tally.failed) > snapshot.spec.search.max_failed:
         told = failure_of(tally.failed[-1])
@@ -156,12 +156,18 @@ def _all_done(trials: int) -> str:
     return "The one trial is done." if trials == 1 else f"All {trials} trials are done."
 
 
-def _clock(snapshot: Snapshot, landscape: str, tally: Tally, now: datetime) -> SearchClock | None:
+def _clock(snapshot: Snapshot, field: Field, tally: Tally, now: datetime) -> SearchClock | None:
     """Return how long the search has been under way, where it is to end after a time and has begun."""
     stop = snapshot.spec.search.stop
     if stop is None or stop.after is None:
         return None
-    return clock_of(snapshot, landscape, [trial for trial in tally.trials if not is_pending(trial)], now)
+    clock = clock_of(snapshot, field.landscapes.search, [trial for trial in tally.trials if not is_pending(trial)], now)
+    state = snapshot.task(field.template.id)
+    if clock is None or (state is not None and state.slots):
+        return clock
+    # Whoever keeps the clock may have been away together with the evaluators: their last trial tells until when they were at work.
+    created = [datetime.fromisoformat(at) for trial in tally.trials if (at := trial.metadata.creation_timestamp) is not None]
+    return stopped(clock, min(max([datetime.fromisoformat(clock.begun), *created]), now))
 
 
 def _without_improvement(best_first: Sequence[MergeTrial]) -> int:

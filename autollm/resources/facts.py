@@ -17,7 +17,7 @@ from autollm.resources.values import DeltaName, Digest, Name, Score, Uri
 Shape = Literal["messages", "preference", "text"]
 Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
-TaskId = Annotated[str, Field(max_length=63)]
+TaskId = Annotated[str, Field(min_length=1, max_length=63)]
 
 
 class ModelFact(Model):
@@ -122,7 +122,7 @@ class PublishedRevision(Model):
         None,
         description="The key of the preparation before it was reported; later preparations have looked at `latest` themselves.",
     )
-    task: TaskId = Field("", description="The task that reported it; none where it was found.")
+    task: TaskId | None = Field(None, description="The task that reported it; absent where it was found.")
 
     @property
     def merged(self) -> Mapping[str, Decimal]:
@@ -156,7 +156,7 @@ class Prepared(Model):
     imported: Annotated[list[ImportedDelta], Field(max_length=64)] = Field(description="Ready-made deltas.")
     existing: Existing | None = Field(None, description="Deltas this run needs that are in the artifacts already; absent: none.")
     published: PublishedRevision | None = Field(None, description="What `latest` points to.")
-    task: TaskId = Field("", description="The task that reported it.")
+    task: TaskId | None = Field(None, description="The task that reported it.")
 
 
 class Progress(Model):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from autollm.errors import InputError
 from autollm.resources import search as documents
@@ -51,7 +52,12 @@ def limits_of(spec: documents.Space, deltas: Sequence[str]) -> Limits:
 
 def matches(pattern: str, name: str) -> bool:
     """Say whether a delta selector, in which `*` and `?` stand for any text and any character, means this delta."""
-    return re.fullmatch("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern), name) is not None
+    return _expression(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)  # as many as there are entries, each of which is asked about every delta in every pass
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in pattern))
 
 
 def rule_of(spec: documents.Space, name: str) -> documents.DeltaSpace:

@@ -90,7 +90,9 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
     return moved
 
 
-def published_fact(store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None = None, task: str = "") -> PublishedRevision:
+def published_fact(
+    store: Store, manifest: RevisionManifest, digest: str, *, as_of: str | None = None, task: str | None = None
+) -> PublishedRevision:
     """Return what is reported of a published revision."""
     if not isinstance(manifest.model, ModelFact):
         raise InputError(f"{store.uri}: revision {manifest.revision} does not say which model it was merged from; publish another first")

@@ -50,6 +50,15 @@ def under_way(kind: str) -> tuple[World, str]:
         world.finish(world.running()[0])
 
 
+def test_a_preparation_that_did_not_know_of_the_gpus_begins_anew() -> None:
+    """By them it chooses the number format, which the run then keeps."""
+    world, name = under_way("Prepare")
+    world.change(make_run(workers={"train": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}).spec)
+    actions = world.plan().actions
+    assert StopTask(name) in actions
+    assert any(isinstance(action, EnsureTask) for action in actions)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_by_which_the_same_is_asked_lets_work_go_on(kind: str) -> None:
     world, _ = under_way(kind)

@@ -282,6 +282,18 @@ class TestStopRules:
         assert world.conditions()["SearchComplete"] == ("True", "TimeUp")
         assert len([trial for trial in world.trials.values() if trial.spec.split == "Search"]) == 30, "each takes a second"
 
+    def test_no_time_passes_while_nobody_keeps_the_clock(self) -> None:
+        """As on one machine between an engine that is killed and the one that goes on, with all of its workers gone."""
+        world = until(World(make_run(search={"trials": 12, "stop": {"after": "1h"}})), "DeltasReady")
+        for _ in range(3):
+            act(world)
+            world.finish(world.running()[0])
+        act(world)
+        world.run_again()
+        world.now += timedelta(hours=10)
+        world.settle()
+        assert world.conditions()["SearchComplete"] == ("True", "TrialsDone")
+
     def test_another_search_has_a_time_of_its_own(self) -> None:
         limited = {"trials": 50, "stop": {"after": "5s"}}
         world = World(make_run(search=limited))

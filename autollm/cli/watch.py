@@ -24,8 +24,8 @@ CLUSTER_LOOK_SECONDS = 2.0
 def command(place: FolderPlace | ClusterPlace) -> None:
     """Watch RUN, a folder or alr/NAME, until it ends or rests; Ctrl-C stops the watching, not the run.
 
-    Exit code 1 where the run failed or stalled, 69 where the API server has been away for ten minutes, else 0. Without a terminal, a line
-    is written whenever something changes.
+    Exit code 1 where the run failed, stalled or may not be looked at, 69 where the API server has been away for ten minutes, else 0.
+    Without a terminal, a line is written whenever something changes.
     """
     from autollm.cli.screen import screen
     from autollm.report.overview import outcome, overview

@@ -101,6 +101,8 @@ def load_run(file: FilePath) -> AutoLLMRun:
 
 
 def _read_text(file: FilePath) -> str:
+    if file == STDIN and sys.stdin is None:
+        raise DocumentError("no document can be read from standard input, which is closed")
     try:
         with nullcontext(sys.stdin.buffer) if file == STDIN else file.open("rb") as stream:
             raw = stream.read(LARGEST_FILE + 1)

@@ -54,7 +54,9 @@ class Keep(Model):
     """How much of what was published stays."""
 
     revisions: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None, description="Older revisions are removed, but never the one `latest` points to; absent keeps all."
+        None,
+        description="Older revisions are removed, and those begun a week ago and never finished, but never the one `latest` points "
+        "to; absent keeps all.",
     )
 
 

@@ -82,3 +82,16 @@ def test_who_owns_a_namespace_and_no_cluster_can_leave_out_what_they_may_not_mak
 def test_somebody_else_may_bind_the_roles() -> None:
     assert held(render({"rbac": {"create": False}, "operator": {"replicas": 2}})) == {}
     assert held(render({"rbac": {"create": False}, "clusterWide": True})) == {}
+
+
+def test_a_release_can_be_made_cluster_wide_and_back() -> None:
+    """What a binding refers to cannot change: one to another role is another binding."""
+    of_one, of_all = (
+        {
+            (one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]): one["roleRef"]
+            for one in render({"clusterWide": wide, "namespaces": ["team-b"]})
+            if "roleRef" in one
+        }
+        for wide in (False, True)
+    )
+    assert {name for name in of_one.keys() & of_all.keys() if of_one[name] != of_all[name]} == set()

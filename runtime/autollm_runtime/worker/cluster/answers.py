@@ -9,9 +9,6 @@ from typing import Any
 from autollm.contract.wording import plain
 from autollm.errors import AutoLLMError, InputError, OutageError
 
-WORKER_ROLE = "autollm-worker"
-"""The Role that the chart binds to the ServiceAccount of workers."""
-
 _LONGEST = 1024
 _LONGEST_RETRY_AFTER = 60.0
 _UNKNOWN_FIELD = re.compile(r"(?:failed to create typed patch object \(.*?\)|strict decoding error): (.+)", re.DOTALL)
@@ -86,8 +83,8 @@ def error_of(status: int, body: bytes, what: str, *, retry_after: str | None = N
             return ExpiredError(f"{what}: {said}")
         case 403:
             return ForbiddenError(
-                f"{what} is not allowed: {said}; bind the Role {WORKER_ROLE} to the worker's ServiceAccount in this namespace "
-                "(the chart does so for the namespaces it is given)"
+                f"{what} is not allowed: {said}; bind the chart's Role for workers, whose name ends in `worker`, to the worker's "
+                "ServiceAccount in this namespace (the chart does so for the namespaces it is given)"
             )
         case _ if status in _LATER or status >= 500:
             return ApiUnavailableError(f"{what}: the API server answers {status}: {said}", retry_after=_seconds(retry_after, document))

@@ -38,7 +38,7 @@ def test_an_operator_for_everybody_takes_the_place_of_one_for_some(new: Cluster,
     assert operators(new) == {"autollm-system/everywhere-autollm"}
     for namespace in ("team-c", "team-d"):
         made = new.kubectl("get", "serviceaccounts,rolebindings,networkpolicies", "-n", namespace, "-o", "name")
-        assert {"autollm-worker", "everywhere-autollm-worker", "everywhere-autollm-workers"} <= {
+        assert {"autollm-worker", "everywhere-autollm-worker-of-cluster", "everywhere-autollm-workers"} <= {
             line.partition("/")[2] for line in made.split()
         }
     assert "support-bot" in new.kubectl("get", "autollmruns.autollm.dev", "--all-namespaces")

@@ -158,7 +158,7 @@ def test_an_api_server_that_is_away_is_waited_for(script: ScriptedApi, feed: Kub
 
 def test_a_missing_right_ends_the_worker(script: ScriptedApi, feed: KubernetesFeed) -> None:
     script.then(*[refusal(403, "mergetrials is forbidden")] * 1000)
-    with pytest.raises(InputError, match="bind the Role autollm-worker"):
+    with pytest.raises(InputError, match="bind the chart's Role for workers"):
         next_of(feed)
 
 

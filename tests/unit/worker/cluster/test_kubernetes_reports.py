@@ -123,7 +123,7 @@ def test_crds_that_are_too_old_are_told_without_asking_again(script: ScriptedApi
 
 def test_a_missing_right_is_told_with_the_role_to_bind(script: ScriptedApi, reports: KubernetesReports, time: Time) -> None:
     script.then(*[refusal(403, 'deltatrainings "s-m" is forbidden')] * 50)
-    with pytest.raises(InputError, match="bind the Role autollm-worker") as caught:
+    with pytest.raises(InputError, match="bind the chart's Role for workers") as caught:
         reports.trained("s-m", DELTA)
     assert caught.value.reason == "Forbidden"
     assert 25 < time.now <= 31  # a binding that is made together with the Job is given time

@@ -129,7 +129,7 @@ def test_a_further_namespace_of_a_cluster_wide_release_gets_all_that_workers_nee
     assert for_workers(empty, further) == set()
     release.upgrade({"namespaces": [first, further]})
     assert for_workers(empty, further) == {
-        "ConfigMap autollm-ca", "NetworkPolicy autollm-workers", "RoleBinding autollm-worker", "ServiceAccount autollm-worker",
+        "ConfigMap autollm-ca", "NetworkPolicy autollm-workers", "RoleBinding autollm-worker-of-cluster", "ServiceAccount autollm-worker",
     }  # fmt: skip
     assert for_workers(empty, first) == for_workers(empty, further)
 
